@@ -1,0 +1,57 @@
+# Everything that one does with Snug, by name. `make help` lists it.
+#
+# SHELL is bash for pipefail; every target that builds runs scripts/setup first, which installs what is missing and prints the
+# folder of the build tools.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The folder of cargo-leptos, wasm-bindgen and wasm-opt; asked for by the targets that need it.
+BUILD = tools=$$(scripts/setup build) && export PATH="$$tools:$$PATH"
+TEST = tools=$$(scripts/setup test) && export PATH="$$tools:$$PATH"
+export LEPTOS_OUTPUT_NAME := snug
+
+.PHONY: help
+help: ## This list.
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+.PHONY: run
+run: release ## Build, and serve on http://127.0.0.1:3000.
+	target/release/snug serve
+
+.PHONY: watch
+watch: ## Serve, and rebuild and reload at each change.
+	$(BUILD) && cargo leptos watch
+
+.PHONY: release
+release: ## Build the program, with the browser's code inside: target/release/snug.
+	$(BUILD) && cargo leptos build --release --precompress
+
+.PHONY: lint
+lint: ## Format and clippy, warnings denied, for the server and for the browser.
+	$(BUILD) && cargo fmt --check
+	cargo clippy --features ssr --all-targets -- -D warnings
+	cargo clippy --lib --features hydrate --target wasm32-unknown-unknown -- -D warnings
+
+.PHONY: unit
+unit: ## Rust's tests, on SQLite and on a PostgreSQL that they start.
+	$(TEST) && cargo test --features ssr
+
+.PHONY: e2e
+e2e: release ## The browser's tests, against the release build.
+	$(TEST) && cd end2end && npx playwright test
+
+.PHONY: test
+test: lint unit e2e ## Everything that must hold.
+
+.PHONY: chaos
+chaos: ## Kill the server under load, 20 times on each engine.
+	$(TEST) && SNUG_DEV_KILL_ROUNDS=20 cargo test --features ssr --test kill -- --nocapture
+
+.PHONY: bench
+bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up.
+	$(BUILD) && cargo bench --features ssr --bench load
+
+.PHONY: screenshots
+screenshots: release ## Pictures of every page, in both themes and sizes, in end2end/screenshots.
+	$(TEST) && cd end2end && npx playwright test --config screenshots.config.ts

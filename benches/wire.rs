@@ -1,0 +1,212 @@
+//! The least of HTTP/1.1 and WebSocket that a load generator needs, over bare TCP: it must cost less than what it measures.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// An HTTP connection that is kept alive.
+pub struct Http {
+    stream: TcpStream,
+    address: SocketAddr,
+    buffer: Vec<u8>,
+}
+
+pub struct Reply {
+    pub status: u16,
+    /// As it came: compressed, if it was asked for so; without chunks.
+    pub body: Vec<u8>,
+    /// `name=value` of the session.
+    pub cookie: Option<String>,
+}
+
+impl Http {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.set_nodelay(true).expect("a TCP option");
+        Self { stream, address, buffer: Vec::with_capacity(64 * 1024) }
+    }
+
+    /// `head`: further lines, each ended by CR and LF.
+    pub async fn get(&mut self, path: &str, head: &str) -> Reply {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/html\r\n{head}\r\n", self.address);
+        self.exchange(request.as_bytes()).await
+    }
+
+    /// A form, asking for JSON.
+    pub async fn post(&mut self, path: &str, head: &str, body: &str) -> Reply {
+        let address = self.address;
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nAccept: application/json\r\n{head}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.exchange(request.as_bytes()).await
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Reply {
+        self.stream.write_all(request).await.expect("the server reads");
+        self.buffer.clear();
+        let end = loop {
+            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.fill().await;
+        };
+        let original = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+        let head = original.to_ascii_lowercase();
+        let status = head[9..12].parse().expect("a status");
+        let cookie = original.lines().find(|line| line.contains("snug_session=")).and_then(|line| {
+            let (_, value) = line.split_once(": ")?;
+            Some(value.split(';').next()?.to_owned())
+        });
+        let value = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let body = if value("transfer-encoding:") == Some("chunked") {
+            self.chunks(end).await
+        } else {
+            let length: usize = value("content-length:").map_or(0, |text| text.parse().expect("a length"));
+            while self.buffer.len() < end + length {
+                self.fill().await;
+            }
+            self.buffer[end..end + length].to_vec()
+        };
+        Reply { status, body, cookie }
+    }
+
+    async fn chunks(&mut self, mut at: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line = loop {
+                if let Some(end) = memchr::memmem::find(&self.buffer[at..], b"\r\n") {
+                    break at + end;
+                }
+                self.fill().await;
+            };
+            let size = std::str::from_utf8(&self.buffer[at..line]).expect("a chunk's size");
+            let size = usize::from_str_radix(size, 16).expect("a chunk's size");
+            while self.buffer.len() < line + 2 + size + 2 {
+                self.fill().await;
+            }
+            body.extend_from_slice(&self.buffer[line + 2..line + 2 + size]);
+            at = line + 2 + size + 2;
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    async fn fill(&mut self) {
+        let read = self.stream.read_buf(&mut self.buffer).await.expect("the server answers");
+        assert!(read > 0, "the server hung up");
+    }
+}
+
+/// The receiving half of a socket.
+pub struct Frames {
+    stream: OwnedReadHalf,
+    buffer: Vec<u8>,
+    /// Where in it the first frame begins that was not taken.
+    start: usize,
+}
+
+/// The sending half.
+pub struct Commands {
+    stream: OwnedWriteHalf,
+    frame: Vec<u8>,
+}
+
+/// Connects from `source` and says `hello`. `lines` asks for events that wait together in one frame, as the pages do.
+pub async fn socket(
+    address: SocketAddr,
+    source: Ipv4Addr,
+    cookie: &str,
+    lines: bool,
+    hello: &str,
+) -> (Frames, Commands) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((source, 0).into()).expect("all of 127/8 is ours");
+    let mut stream = socket.connect(address).await.expect("the server listens");
+    stream.set_nodelay(true).expect("a TCP option");
+    let lines = if lines { "Sec-WebSocket-Protocol: snug.lines\r\n" } else { "" };
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut buffer = Vec::new();
+    let start = loop {
+        if let Some(end) = memchr::memmem::find(&buffer, b"\r\n\r\n") {
+            break end + 4;
+        }
+        let read = stream.read_buf(&mut buffer).await.expect("the server answers");
+        assert!(read > 0, "the server hung up during the handshake");
+    };
+    assert!(buffer.starts_with(b"HTTP/1.1 101"), "no socket: {}", String::from_utf8_lossy(&buffer[..start]));
+    let (read, write) = stream.into_split();
+    let mut frames = Frames { stream: read, buffer, start };
+    let mut commands = Commands { stream: write, frame: Vec::new() };
+    commands.send(hello.as_bytes()).await;
+    let mut welcomed = false;
+    while !welcomed {
+        frames.more().await;
+        while let Some(frame) = frames.next() {
+            welcomed |= memchr::memmem::find(frame, br#""type":"welcome""#).is_some();
+        }
+    }
+    (frames, commands)
+}
+
+impl Frames {
+    /// Waits for more bytes. False when the server has hung up.
+    pub async fn more(&mut self) -> bool {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(self.buffer.capacity().clamp(1024, 64 * 1024));
+        }
+        matches!(self.stream.read_buf(&mut self.buffer).await, Ok(read) if read > 0)
+    }
+
+    /// The payload of the next frame that is there as a whole; it may be several lines.
+    pub fn next(&mut self) -> Option<&[u8]> {
+        let there = &self.buffer[self.start..];
+        let (&[first, second], rest) = there.split_first_chunk()?;
+        let (length, head) = match second & 0x7f {
+            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
+            127 => (usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).expect("a frame fits into memory"), 10),
+            length => (usize::from(length), 2),
+        };
+        if there.len() < head + length {
+            return None;
+        }
+        assert_ne!(first & 0x0f, 8, "the server closes: {:?}", there.get(head..head + length));
+        let begin = self.start + head;
+        self.start = begin + length;
+        Some(&self.buffer[begin..begin + length])
+    }
+}
+
+impl Commands {
+    /// A text frame. Its mask is zero, which masks nothing: the server's work is the same, and ours is less.
+    pub async fn send(&mut self, text: &[u8]) {
+        self.frame.clear();
+        self.frame.push(0x81);
+        match u16::try_from(text.len()).expect("commands are short") {
+            length @ 0..126 => self.frame.push(0x80 | length as u8),
+            length => {
+                self.frame.push(0x80 | 126);
+                self.frame.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+        self.frame.extend_from_slice(&[0; 4]);
+        self.frame.extend_from_slice(text);
+        self.stream.write_all(&self.frame).await.expect("the server reads");
+    }
+}
+
+/// The address that connection number `n` comes from: 2,000 from each, as ports are scarce for one pair of addresses.
+#[must_use]
+pub fn source(n: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(n / 2000).expect("fewer than half a million connections"))
+}

@@ -1,0 +1,77 @@
+//! A server with people in it.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use futures_util::StreamExt;
+use tempfile::TempDir;
+
+use crate::Bench;
+use crate::program::Program;
+use crate::wire::Http;
+
+/// A server on a data folder of its own, with limits that no benchmark meets.
+pub struct World {
+    pub server: Program,
+    _data: TempDir,
+}
+
+impl World {
+    /// On an empty SQLite database.
+    #[must_use]
+    pub fn start(bench: &Bench) -> Self {
+        let data = tempfile::Builder::new().prefix("snug-bench-").tempdir().expect("a temporary folder");
+        Self { server: serve(bench, &data), _data: data }
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The session cookies of `count` new people, all of them members of `general`.
+    pub async fn people(&self, count: usize) -> Vec<String> {
+        eprintln!("  signing up {count} people …");
+        let sign_up = |n: usize| async move {
+            let mut http = Http::connect(self.address()).await;
+            let body = format!("email=person{n}%40example.org&username=person{n}&password=a+quiet+harbour+at+dusk");
+            let reply = http.post("/actions/sign_up", "", &body).await;
+            assert_eq!(reply.status, 200, "person{n} cannot sign up: {}", String::from_utf8_lossy(&reply.body));
+            reply.cookie.expect("signing up logs in")
+        };
+        // As many at once as the server hashes passwords.
+        futures_util::stream::iter(0..count).map(sign_up).buffered(2).collect().await
+    }
+}
+
+/// A server on this data folder.
+#[must_use]
+pub fn serve(bench: &Bench, data: &TempDir) -> Program {
+    let mut command = Command::new(&bench.program);
+    command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(data.path());
+    for limit in ["send-rate", "send-burst"] {
+        command.args([format!("--{limit}"), "1000000".to_owned()]);
+    }
+    command.args(["--sockets-per-user", "1000", "--idle-timeout", "3600"]);
+    Program::run(command)
+}
+
+/// One thread for all of the load: the rest of the machine is the server's.
+pub fn run<T>(load: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    tokio::task::LocalSet::new().block_on(&runtime, load)
+}
+
+/// Thousands with commas.
+#[must_use]
+pub fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,141 @@
+//! What the browser offers: time, chance, storage, requests.
+
+use js_sys::{Date, Math, Object, Reflect};
+use leptos::prelude::{document, window};
+use serde::de::DeserializeOwned;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Headers, RequestInit, Response};
+
+use super::outbox::Storage;
+use crate::app::request::WallTime;
+use crate::app::time;
+use crate::protocol::{Micros, Refusal};
+
+/// Milliseconds since 1970.
+pub fn now() -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a clock after 1970 and before the year 280,000")]
+    let now = Date::now() as u64;
+    now
+}
+
+/// The same moment, as the protocol has it.
+pub fn now_micros() -> Micros {
+    Micros(i64::try_from(now() * 1_000).unwrap_or_default())
+}
+
+/// From 0 up to 1; not for secrets.
+pub fn chance() -> f64 {
+    Math::random()
+}
+
+/// Bytes that nobody else has.
+pub fn random() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    let given = window().crypto().and_then(|crypto| crypto.get_random_values_with_u8_array(&mut bytes));
+    if given.is_err() {
+        for byte in &mut bytes {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 up to 256")]
+            let chance = (Math::random() * 256.0) as u8;
+            *byte = chance;
+        }
+    }
+    bytes
+}
+
+/// The wall of a page that was made in `zone`: UTC, or else the browser's own zone.
+pub fn wall(zone: &str, at: Micros) -> WallTime {
+    if zone == "UTC" {
+        return time::utc(at);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "whole milliseconds of this age are exact in a double")]
+    let date = Date::new(&JsValue::from_f64((at.0 / 1_000) as f64));
+    let small = |number: u32| u8::try_from(number).unwrap_or_default();
+    WallTime {
+        year: i32::try_from(date.get_full_year()).unwrap_or_default(),
+        month: small(date.get_month() + 1),
+        day: small(date.get_date()),
+        weekday: small((date.get_day() + 6) % 7),
+        hour: small(date.get_hours()),
+        minute: small(date.get_minutes()),
+    }
+}
+
+/// Tells the server this browser's zone, for the pages to come.
+pub fn remember_zone() {
+    let options = js_sys::Intl::DateTimeFormat::new(&js_sys::Array::new(), &Object::new()).resolved_options();
+    let Some(zone) = Reflect::get(&options, &"timeZone".into()).ok().and_then(|zone| zone.as_string()) else { return };
+    let document = document();
+    let cookies = Reflect::get(&document, &"cookie".into()).ok().and_then(|cookies| cookies.as_string()).unwrap_or_default();
+    let known = cookies.split(';').any(|cookie| cookie.trim().strip_prefix("tz=") == Some(zone.as_str()));
+    if !known {
+        let cookie = format!("tz={zone}; Path=/; Max-Age=31536000; SameSite=Lax");
+        // Without it the next page has UTC again: a pity, no more.
+        let _ = Reflect::set(&document, &"cookie".into(), &cookie.into());
+    }
+}
+
+/// The browser's local storage, shared by all tabs of this site. A browser that forbids it keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local;
+
+impl Local {
+    fn storage() -> Option<web_sys::Storage> {
+        window().local_storage().ok().flatten()
+    }
+}
+
+impl Storage for Local {
+    fn get(&self, key: &str) -> Option<String> {
+        Self::storage()?.get_item(key).ok().flatten()
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        if let Some(storage) = Self::storage() {
+            // A full storage: the message lives as long as the page.
+            let _ = storage.set_item(key, value);
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(storage) = Self::storage() {
+            let _ = storage.remove_item(key);
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let Some(storage) = Self::storage() else { return Vec::new() };
+        let length = storage.length().unwrap_or_default();
+        (0..length).filter_map(|at| storage.key(at).ok().flatten()).collect()
+    }
+}
+
+/// Calls a server function: `body` is form-encoded.
+///
+/// # Errors
+/// The server's refusal, or [`Refusal::Unavailable`] when it was not reached or not understood.
+pub async fn post<T: DeserializeOwned>(endpoint: &str, body: &str) -> Result<T, Refusal> {
+    let response = request(endpoint, body).await.map_err(|_| Refusal::Unavailable)?;
+    let text = match response.text() {
+        Ok(text) => JsFuture::from(text).await.ok().and_then(|text| text.as_string()),
+        Err(_) => None,
+    };
+    let text = text.ok_or(Refusal::Unavailable)?;
+    if response.ok() {
+        serde_json::from_str(&text).map_err(|_| Refusal::Unavailable)
+    } else {
+        Err(serde_json::from_str(&text).unwrap_or(Refusal::Unavailable))
+    }
+}
+
+async fn request(endpoint: &str, body: &str) -> Result<Response, JsValue> {
+    let headers = Headers::new()?;
+    headers.set("accept", "application/json")?;
+    headers.set("content-type", "application/x-www-form-urlencoded")?;
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_headers(&headers);
+    init.set_body(&body.into());
+    let response = JsFuture::from(window().fetch_with_str_and_init(&format!("/actions/{endpoint}"), &init)).await?;
+    response.dyn_into()
+}

@@ -1,0 +1,766 @@
+//! The browser's end of the socket: events into signals, the outbox, reconnecting.
+//!
+//! One [`Live`] for each tab, made when the first island asks for it; islands read its signals and tell it what happens. It
+//! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`rooms`] and
+//! [`backoff`], and tested there; [`browser`] and [`socket`] are the browser's own. All of it is compiled for the server
+//! too and never called there: only effects and event handlers reach it.
+
+pub mod backoff;
+pub mod browser;
+pub mod log;
+pub mod outbox;
+pub mod rooms;
+pub mod socket;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use serde::Deserialize;
+use uuid::Uuid;
+use wasm_bindgen::JsCast;
+use web_sys::StorageEvent;
+
+use self::backoff::Backoff;
+use self::browser::Local;
+use self::log::{Log, Step};
+use self::outbox::{Item, Outbox, Storage};
+use self::rooms::Rooms;
+use self::socket::{Heard, Socket};
+use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomPage, Seq, Slug, VERSION};
+
+/// The server closes a socket from which nothing has come for 75 s.
+const PING_EVERY: u64 = 25_000;
+/// A server that has not answered for so long is gone.
+const PONG_WITHIN: u64 = 10_000;
+/// From asking for a socket to the server's welcome.
+const WELCOME_WITHIN: u64 = 15_000;
+/// How often the two above are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// An interruption that is shorter than this is not worth a word.
+const SAY_AFTER: Duration = Duration::from_secs(2);
+/// `read` is sent at most once in so long.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// Closed by the server, which is being stopped: the next one is not far.
+const GOING_AWAY: u16 = 1001;
+/// Closed by the server because the login has ended.
+const LOGIN_ENDED: u16 = 4401;
+
+/// How it is with the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Line {
+    /// It stands, or is not missed yet.
+    #[default]
+    Fine,
+    /// It is gone, and tried again.
+    Lost,
+    /// So is the browser's network.
+    Offline,
+    /// The server has another build of this code: the page should be loaded again.
+    Updated,
+}
+
+impl Line {
+    /// Whether what is written has to wait.
+    #[must_use]
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Lost | Self::Offline)
+    }
+}
+
+/// What happens in the room on the screen.
+#[derive(Debug)]
+pub enum Change {
+    /// Below everything else.
+    Show(Event),
+    /// Instead of everything that is shown.
+    Replace { events: Vec<Event>, older: Option<Seq> },
+}
+
+/// The room on the screen.
+struct Open {
+    room: Slug,
+    /// None while an older page of it is on the screen, which stays as it is.
+    log: Option<Log>,
+    /// The database that the log is of.
+    epoch: Uuid,
+    /// Whether the reader sees the end of it.
+    at_end: bool,
+    show: Rc<dyn Fn(Change)>,
+}
+
+/// The place of an event of a kind that this build does not know.
+#[derive(Deserialize)]
+struct Place {
+    room: Slug,
+    seq: Seq,
+}
+
+/// One tab's connection, and what it knows by it.
+pub struct Live {
+    pub line: ArcRwSignal<Line>,
+    pub rooms: ArcRwSignal<Rooms>,
+    /// Of the room on the screen.
+    pub presence: ArcRwSignal<Option<Presence>>,
+    /// What has been written and has not arrived, in all rooms.
+    pub waiting: ArcRwSignal<Vec<Item>>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    me: Option<Me>,
+    outbox: Option<Outbox<Local>>,
+    open: Option<Open>,
+    socket: Option<Socket>,
+    /// Which socket it is, so that a late word of an earlier one is not taken for one of this.
+    generation: u32,
+    /// Whether the server has welcomed this socket.
+    ready: bool,
+    /// The server's build, by its first welcome.
+    build: Option<String>,
+    backoff: Backoff,
+    retry: Option<TimeoutHandle>,
+    /// When the socket was asked for, when it was pinged last, and when something was heard on it, in milliseconds since 1970.
+    asked_at: u64,
+    pinged_at: u64,
+    heard_at: u64,
+    /// The outbox's next attempt.
+    due: Option<TimeoutHandle>,
+    /// A `read` is to be sent when the pause after the last one ends.
+    read_due: bool,
+    read_pause: bool,
+    /// The document's title without a number.
+    title: String,
+    /// No socket any more: the page is being left, or too old.
+    stopped: bool,
+}
+
+thread_local! {
+    static LIVE: OnceCell<Rc<Live>> = const { OnceCell::new() };
+}
+
+/// This tab's. Only for effects and event handlers.
+#[must_use]
+pub fn live() -> Rc<Live> {
+    LIVE.with(|live| Rc::clone(live.get_or_init(|| Rc::new(Live::new()))))
+}
+
+impl Live {
+    fn new() -> Self {
+        Self {
+            line: ArcRwSignal::new(Line::Fine),
+            rooms: ArcRwSignal::new(Rooms::default()),
+            presence: ArcRwSignal::new(None),
+            waiting: ArcRwSignal::new(Vec::new()),
+            state: RefCell::new(State::default()),
+        }
+    }
+
+    /// Begins, for the one who is logged in; does nothing when it has begun.
+    pub fn start(&self, me: &Me) {
+        {
+            let mut state = self.state.borrow_mut();
+            if state.me.is_some() {
+                return;
+            }
+            state.me = Some(me.clone());
+            state.outbox = Some(Outbox::open(Local, me.id));
+            state.title = document().title();
+        }
+        if let Some(root) = document().document_element() {
+            // The styles show now what needs scripts, and hide what is there instead of them.
+            let _ = root.class_list().add_1("live");
+        }
+        browser::remember_zone();
+        self.show_waiting();
+        // Handles that are dropped leave their listeners in place: they are there for as long as the page.
+        let _ = window_event_listener_untyped("online", |_| live().wake());
+        let _ = window_event_listener_untyped("offline", |_| live().say(Line::Offline));
+        let _ = window_event_listener_untyped("pageshow", |_| live().wake());
+        let _ = window_event_listener_untyped("storage", |event| {
+            let event: StorageEvent = event.unchecked_into();
+            if event.new_value().is_none() {
+                live().removed_elsewhere(event.key().as_deref());
+            }
+        });
+        // Of the document, and bubbles to the window.
+        let _ = window_event_listener_untyped("visibilitychange", |_| live().visibility_changed());
+        set_interval(|| live().look_after(), LOOK_EVERY);
+        // After the other islands of the page have said what they show.
+        set_timeout(|| live().connect(), Duration::ZERO);
+    }
+
+    /// The list of rooms that the page came with.
+    pub fn know(&self, rooms: Vec<RoomItem>) {
+        self.rooms.update(|known| known.replace(rooms));
+        self.show_title();
+    }
+
+    /// A room is on the screen, with everything up to `last`, or (None) with an older page.
+    pub fn open(&self, room: Slug, last: Option<Seq>, epoch: Uuid, show: Rc<dyn Fn(Change)>) {
+        self.presence.set(None);
+        let mut state = self.state.borrow_mut();
+        state.open = Some(Open { room, log: last.map(Log::at), epoch, at_end: true, show });
+        let greeted = state.socket.is_some();
+        drop(state);
+        if greeted {
+            // The hello named another room.
+            self.reconnect();
+        }
+    }
+
+    /// Whether the reader sees the end of the room on the screen.
+    pub fn at_end(&self, at_end: bool) {
+        if let Some(open) = &mut self.state.borrow_mut().open {
+            open.at_end = at_end;
+        }
+        self.mark_read();
+    }
+
+    /// Takes `text` into the outbox, and sends it when it can.
+    pub fn write(&self, room: &Slug, text: String) {
+        if let Some(outbox) = &mut self.state.borrow_mut().outbox {
+            outbox.push(room.clone(), text, browser::now(), &browser::random());
+        }
+        self.flush();
+    }
+
+    /// Sends a refused message again.
+    pub fn try_again(&self, id: Uuid) {
+        if let Some(outbox) = &mut self.state.borrow_mut().outbox {
+            outbox.try_again(id);
+        }
+        self.flush();
+    }
+
+    /// Takes a message out of the outbox: its text.
+    pub fn take_back(&self, id: Uuid) -> Option<String> {
+        let text = self.state.borrow_mut().outbox.as_mut().and_then(|outbox| outbox.take_back(id));
+        self.flush();
+        text
+    }
+
+    /// A message is in the log.
+    pub fn arrived(&self, id: Uuid) {
+        let was_here = self.state.borrow_mut().outbox.as_mut().is_some_and(|outbox| outbox.arrived(id));
+        if was_here {
+            self.flush();
+        }
+    }
+
+    /// What was being written in `room` when it was left.
+    #[must_use]
+    pub fn draft(&self, room: &Slug) -> Option<String> {
+        Local.get(&self.draft_key(room)?)
+    }
+
+    /// Keeps what is being written in `room`.
+    pub fn keep_draft(&self, room: &Slug, text: &str) {
+        let Some(key) = self.draft_key(room) else { return };
+        if text.is_empty() { Local.remove(&key) } else { Local.set(&key, text) }
+    }
+
+    fn draft_key(&self, room: &Slug) -> Option<String> {
+        self.state.borrow().me.as_ref().map(|me| format!("snug.draft.{}.{room}", me.id))
+    }
+
+    fn removed_elsewhere(&self, key: Option<&str>) {
+        let changed = match (&mut self.state.borrow_mut().outbox, key) {
+            (Some(outbox), Some(key)) => outbox.removed_elsewhere(key),
+            _ => false,
+        };
+        if changed {
+            self.flush();
+        }
+    }
+
+    // The socket
+
+    fn connect(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.stopped || state.socket.is_some() {
+            return;
+        }
+        if let Some(retry) = state.retry.take() {
+            retry.clear();
+        }
+        state.generation += 1;
+        state.ready = false;
+        state.asked_at = browser::now();
+        state.heard_at = state.asked_at;
+        state.pinged_at = state.asked_at;
+        let generation = state.generation;
+        state.socket = Socket::open(move |heard| live().hear(generation, heard)).ok();
+        let failed = state.socket.is_none();
+        drop(state);
+        if failed {
+            self.lost(0);
+        }
+    }
+
+    fn hear(&self, generation: u32, heard: Heard) {
+        {
+            let mut state = self.state.borrow_mut();
+            if state.generation != generation {
+                return;
+            }
+            state.heard_at = browser::now();
+        }
+        match heard {
+            Heard::Opened => self.hello(),
+            Heard::Frame(frame) => frame.lines().for_each(|line| self.event(line)),
+            Heard::Closed(code) => self.lost(code),
+        }
+    }
+
+    fn hello(&self) {
+        let state = self.state.borrow();
+        let mut rooms = BTreeMap::new();
+        if let Some(Open { room, log: Some(log), .. }) = &state.open
+            && !log.is_fetching()
+        {
+            rooms.insert(room.clone(), log.last());
+        }
+        let epoch = state.open.as_ref().map(|open| open.epoch);
+        let look = state.open.as_ref().map(|open| open.room.clone());
+        if let Some(socket) = &state.socket {
+            socket.send(&Command::Hello { rooms, epoch, look });
+        }
+    }
+
+    /// The socket is closed, or as good as that.
+    fn lost(&self, code: u16) {
+        let mut state = self.state.borrow_mut();
+        let was_ready = state.ready;
+        state.generation += 1;
+        state.ready = false;
+        state.socket = None;
+        if let Some(outbox) = &mut state.outbox {
+            outbox.line_lost();
+        }
+        if state.stopped {
+            return;
+        }
+        if code == LOGIN_ENDED {
+            state.stopped = true;
+            drop(state);
+            go_to_login();
+            return;
+        }
+        let wait = match code {
+            GOING_AWAY if was_ready => Backoff::restart(browser::chance()),
+            _ => state.backoff.next(browser::chance()),
+        };
+        // A handshake that is refused for want of a login looks like any other that fails: ask.
+        let ask = !was_ready && state.backoff.failures() > 1;
+        if let Some(retry) = state.retry.take() {
+            retry.clear();
+        }
+        state.retry = set_timeout_with_handle(|| live().connect(), Duration::from_millis(wait.into())).ok();
+        let generation = state.generation;
+        drop(state);
+        self.show_waiting();
+        if ask {
+            spawn_local(async {
+                if let Ok(None) = browser::post::<Option<Me>>("whoami", "").await {
+                    go_to_login();
+                }
+            });
+        }
+        if !was_ready {
+            self.say_lost();
+        } else {
+            set_timeout(
+                move || {
+                    let live = live();
+                    let still = {
+                        let state = live.state.borrow();
+                        !state.ready && state.generation >= generation
+                    };
+                    if still {
+                        live.say_lost();
+                    }
+                },
+                SAY_AFTER,
+            );
+        }
+    }
+
+    fn say_lost(&self) {
+        self.say(if window().navigator().on_line() { Line::Lost } else { Line::Offline });
+    }
+
+    fn say(&self, line: Line) {
+        let now = self.line.get_untracked();
+        // That the page is too old stays said.
+        if now != line && now != Line::Updated {
+            self.line.set(line);
+        }
+    }
+
+    /// Drops the socket and makes another at once.
+    fn reconnect(&self) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.generation += 1;
+            state.socket = None;
+            state.ready = false;
+            if let Some(outbox) = &mut state.outbox {
+                outbox.line_lost();
+            }
+        }
+        self.connect();
+    }
+
+    /// Something suggests that the line may be back, or that it should be looked at.
+    fn wake(&self) {
+        let (missing, silent) = {
+            let state = self.state.borrow();
+            (state.socket.is_none(), state.ready && browser::now() - state.pinged_at > 5_000)
+        };
+        if missing {
+            self.connect();
+        } else if silent {
+            self.ping();
+        }
+        if self.line.get_untracked() == Line::Offline && self.state.borrow().ready {
+            self.say(Line::Fine);
+        }
+    }
+
+    fn visibility_changed(&self) {
+        if document().hidden() {
+            self.reload_if_unseen();
+            return;
+        }
+        self.wake();
+        self.mark_read();
+    }
+
+    fn ping(&self) {
+        let mut state = self.state.borrow_mut();
+        state.pinged_at = browser::now();
+        if let Some(socket) = &state.socket {
+            socket.send(&Command::Ping);
+        }
+    }
+
+    /// Looks after the socket, now and then.
+    fn look_after(&self) {
+        let now = browser::now();
+        let (dead, ping) = {
+            let state = self.state.borrow();
+            if state.socket.is_none() {
+                return;
+            }
+            let unanswered = state.ready && state.heard_at < state.pinged_at && now - state.pinged_at > PONG_WITHIN;
+            let unwelcome = !state.ready && now - state.asked_at > WELCOME_WITHIN;
+            (unanswered || unwelcome, state.ready && now - state.pinged_at >= PING_EVERY)
+        };
+        if dead {
+            self.lost(0);
+        } else if ping {
+            self.ping();
+        }
+    }
+
+    // What the server says
+
+    fn event(&self, line: &str) {
+        let Ok(event) = serde_json::from_str::<Event>(line) else { return };
+        match event {
+            Event::Welcome { epoch, version, build, rooms, .. } => self.welcome(epoch, version, build, &rooms),
+            Event::Message(_) | Event::Joined(_) | Event::Left(_) => self.logged(event),
+            Event::Sent { id, .. } => self.arrived(id),
+            Event::Read { .. } => {
+                self.rooms.update(|rooms| rooms.apply(&event, ""));
+                self.show_title();
+            }
+            Event::Presence(presence) => {
+                let here = self.state.borrow().open.as_ref().is_some_and(|open| open.room == presence.room);
+                if here {
+                    self.presence.set(Some(presence));
+                }
+            }
+            Event::Limited { room, .. } => self.fetch_room(&room),
+            Event::Error { id: Some(id), why, .. } => {
+                let known = self
+                    .state
+                    .borrow_mut()
+                    .outbox
+                    .as_mut()
+                    .is_some_and(|outbox| outbox.refused(id, why, browser::now()));
+                if known {
+                    self.flush();
+                }
+            }
+            Event::Error { why: Refusal::LogIn, .. } => go_to_login(),
+            Event::Error { .. } | Event::Pong => {}
+            Event::Unknown => {
+                if let Ok(place) = serde_json::from_str::<Place>(line) {
+                    self.in_open_room(&place.room, place.seq, None);
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, epoch: Uuid, version: u32, build: String, rooms: &[crate::protocol::RoomState]) {
+        if version > VERSION {
+            self.too_old(&build);
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        state.ready = true;
+        state.backoff.reset();
+        let updated = state.build.as_ref().is_some_and(|known| *known != build);
+        state.build.get_or_insert(build);
+        let mut anew = None;
+        let mut gone = false;
+        if let Some(open) = &state.open {
+            let now = rooms.iter().find(|room| room.room == open.room);
+            gone = now.is_none();
+            let ahead = now.zip(open.log.as_ref()).is_some_and(|(now, log)| now.seq < log.last());
+            let fetching = open.log.as_ref().is_some_and(Log::is_fetching);
+            if open.epoch != epoch || ahead || fetching {
+                anew = Some(open.room.clone());
+            }
+        }
+        if let Some(outbox) = &mut state.outbox {
+            outbox.adopt();
+        }
+        drop(state);
+        if gone {
+            self.reload();
+            return;
+        }
+        self.say(Line::Fine);
+        if updated {
+            self.line.set(Line::Updated);
+            self.reload_if_unseen();
+        }
+        let mut changed = false;
+        self.rooms.update(|known| changed = known.welcome(rooms));
+        if changed {
+            self.fetch_list();
+        }
+        if let Some(room) = anew {
+            self.fetch_room(&room);
+        }
+        self.show_title();
+        self.flush();
+        self.mark_read();
+    }
+
+    /// An event of a room's log.
+    fn logged(&self, event: Event) {
+        let Some((room, seq)) = event.place().map(|(room, seq)| (room.clone(), seq)) else { return };
+        let me = self.state.borrow().me.as_ref().map(|me| me.person.user.clone()).unwrap_or_default();
+        self.rooms.update(|rooms| rooms.apply(&event, &me));
+        let on_screen = self.state.borrow().open.as_ref().is_some_and(|open| open.room == room);
+        match &event {
+            Event::Message(message) if message.by.user == me => self.arrived(message.id),
+            Event::Left(membership) if membership.by.user == me && on_screen => {
+                self.reload();
+                return;
+            }
+            Event::Joined(membership) | Event::Left(membership) if membership.by.user == me => self.fetch_list(),
+            _ => {}
+        }
+        self.in_open_room(&room, seq, Some(event));
+        self.show_title();
+    }
+
+    fn in_open_room(&self, room: &Slug, seq: Seq, event: Option<Event>) {
+        let mut state = self.state.borrow_mut();
+        let Some(open) = state.open.as_mut().filter(|open| open.room == *room) else { return };
+        let Some(log) = &mut open.log else { return };
+        let step = log.apply(seq, event);
+        let show = Rc::clone(&open.show);
+        drop(state);
+        match step {
+            Step::Show(event) => {
+                show(Change::Show(*event));
+                self.mark_read();
+            }
+            Step::Nothing => {}
+            Step::Resume => self.reconnect(),
+            Step::Fetch => self.fetch_room(room),
+        }
+    }
+
+    /// Fetches the room on the screen anew, and shows it instead of what is shown.
+    fn fetch_room(&self, room: &Slug) {
+        {
+            let mut state = self.state.borrow_mut();
+            let Some(log) = state.open.as_mut().filter(|open| open.room == *room).and_then(|open| open.log.as_mut()) else {
+                return;
+            };
+            log.fetch();
+        }
+        let room = room.clone();
+        spawn_local(async move {
+            let page = browser::post::<RoomPage>("read_room", &format!("room={room}")).await;
+            live().fetched_room(&room, page);
+        });
+    }
+
+    fn fetched_room(&self, room: &Slug, page: Result<RoomPage, Refusal>) {
+        let mut state = self.state.borrow_mut();
+        let Some(open) = state.open.as_mut().filter(|open| open.room == *room) else { return };
+        let Some(log) = open.log.as_mut().filter(|log| log.is_fetching()) else { return };
+        match page {
+            Ok(page) if page.member => {
+                open.epoch = page.epoch;
+                let older = page.older;
+                let here = page.here.clone();
+                let events = log.replace(page);
+                let show = Rc::clone(&open.show);
+                drop(state);
+                show(Change::Replace { events, older });
+                self.presence.set(Some(here));
+                self.mark_read();
+            }
+            Err(why) if why.passes() => {
+                drop(state);
+                let room = room.clone();
+                set_timeout(move || live().fetch_room(&room), Duration::from_secs(3));
+            }
+            _ => {
+                drop(state);
+                self.reload();
+            }
+        }
+    }
+
+    fn fetch_list(&self) {
+        spawn_local(async {
+            if let Ok(rooms) = browser::post::<Vec<RoomItem>>("list_rooms", "").await {
+                live().know(rooms);
+            }
+        });
+    }
+
+    // What is said to the server
+
+    /// Sends what can be sent, and shows how the rest stands.
+    fn flush(&self) {
+        let now = browser::now();
+        let mut state = self.state.borrow_mut();
+        let State { outbox: Some(outbox), socket, ready, due, .. } = &mut *state else { return };
+        if *ready && let Some(socket) = socket {
+            outbox.send(now).iter().for_each(|command| socket.send(command));
+        }
+        if let Some(due) = due.take() {
+            due.clear();
+        }
+        *due = outbox
+            .due()
+            .and_then(|at| set_timeout_with_handle(|| live().flush(), Duration::from_millis(at.saturating_sub(now).max(50))).ok());
+        drop(state);
+        self.show_waiting();
+    }
+
+    fn show_waiting(&self) {
+        let items = self.state.borrow().outbox.as_ref().map(|outbox| outbox.items().to_vec()).unwrap_or_default();
+        if self.waiting.with_untracked(|shown| *shown != items) {
+            self.waiting.set(items);
+        }
+    }
+
+    /// What is at the end of the room on the screen has been read, if someone sees it.
+    fn mark_read(&self) {
+        if document().hidden() {
+            return;
+        }
+        let room = {
+            let state = self.state.borrow();
+            let Some(open) = state.open.as_ref().filter(|open| open.at_end && open.log.is_some()) else { return };
+            open.room.clone()
+        };
+        if self.rooms.with_untracked(|rooms| rooms.unread(&room)) == 0 {
+            return;
+        }
+        self.rooms.update(|rooms| rooms.seen(&room));
+        self.show_title();
+        self.state.borrow_mut().read_due = true;
+        self.send_read();
+    }
+
+    fn send_read(&self) {
+        let mut state = self.state.borrow_mut();
+        let State { open: Some(Open { room, log: Some(log), .. }), socket: Some(socket), ready: true, read_due, read_pause, .. } =
+            &mut *state
+        else {
+            // The welcome counts what is unread once more.
+            return;
+        };
+        if !*read_due || *read_pause {
+            return;
+        }
+        socket.send(&Command::Read { room: room.clone(), seq: log.last() });
+        *read_due = false;
+        *read_pause = true;
+        set_timeout(
+            || {
+                live().state.borrow_mut().read_pause = false;
+                live().send_read();
+            },
+            READ_EVERY,
+        );
+    }
+
+    // The page
+
+    fn show_title(&self) {
+        let total = self.rooms.with_untracked(Rooms::total);
+        let state = self.state.borrow();
+        let title = if total == 0 { state.title.clone() } else { format!("({}) {}", rooms::count(total), state.title) };
+        if document().title() != title {
+            document().set_title(&title);
+        }
+    }
+
+    /// The server speaks a newer protocol: nothing more is said, and the page is loaded again, once. What waits is kept.
+    fn too_old(&self, build: &str) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.stopped = true;
+            state.ready = false;
+            state.generation += 1;
+            state.socket = None;
+        }
+        self.line.set(Line::Updated);
+        let Some(storage) = window().session_storage().ok().flatten() else { return };
+        if storage.get_item("snug.reloaded").ok().flatten().as_deref() != Some(build)
+            && storage.set_item("snug.reloaded", build).is_ok()
+        {
+            self.reload();
+        }
+    }
+
+    /// A page of another build is loaded again while nobody looks.
+    fn reload_if_unseen(&self) {
+        if document().hidden() && self.line.get_untracked() == Line::Updated && self.waiting.with_untracked(Vec::is_empty) {
+            self.reload();
+        }
+    }
+
+    fn reload(&self) {
+        self.state.borrow_mut().stopped = true;
+        // Drafts and the outbox are kept in storage.
+        let _ = location().reload();
+    }
+}
+
+/// To the door, and back here from there.
+fn go_to_login() {
+    let location = location();
+    let here = format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+    let next = String::from(js_sys::encode_uri_component(&here));
+    let _ = location.assign(&format!("/login?next={next}"));
+}

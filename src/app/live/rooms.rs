@@ -1,0 +1,159 @@
+//! What is unread, in each of one's rooms.
+
+use crate::protocol::{Event, RoomItem, RoomState, Seq, Slug, UNREAD_MAX};
+
+/// The rooms of the list, kept up to date by what comes in.
+#[derive(Clone, Debug, Default)]
+pub struct Rooms {
+    items: Vec<RoomItem>,
+    /// How far each of one's rooms has been counted.
+    counted: Vec<(Slug, Seq)>,
+}
+
+impl Rooms {
+    #[must_use]
+    pub fn items(&self) -> &[RoomItem] {
+        &self.items
+    }
+
+    /// The list as the server gave it.
+    pub fn replace(&mut self, items: Vec<RoomItem>) {
+        self.items = items;
+    }
+
+    /// The server's own count of each room. True when that is another set of rooms than the list has, which then has to be
+    /// fetched.
+    pub fn welcome(&mut self, states: &[RoomState]) -> bool {
+        self.counted = states.iter().map(|state| (state.room.clone(), state.seq)).collect();
+        let mut found = 0;
+        for item in self.items.iter_mut().filter(|item| item.member) {
+            if let Some(state) = states.iter().find(|state| state.room == item.room) {
+                found += 1;
+                item.unread = state.unread;
+                item.closed = state.closed;
+                item.name.clone_from(&state.name);
+            } else {
+                return true;
+            }
+        }
+        found != states.len()
+    }
+
+    /// An event of one of the rooms; `me` is who reads.
+    pub fn apply(&mut self, event: &Event, me: &str) {
+        match event {
+            Event::Read { room, unread, .. } => {
+                if let Some(item) = self.item(room) {
+                    item.unread = *unread;
+                }
+            }
+            _ => {
+                let Some((room, seq)) = event.place() else { return };
+                let Some((_, counted)) = self.counted.iter_mut().find(|(slug, _)| slug == room) else { return };
+                if seq <= *counted {
+                    return;
+                }
+                *counted = seq;
+                if let Event::Message(message) = event
+                    && message.by.user != me
+                    && let Some(item) = self.item(room)
+                {
+                    item.unread = (item.unread + 1).min(UNREAD_MAX);
+                }
+            }
+        }
+    }
+
+    /// Everything in `room` is on the screen.
+    pub fn seen(&mut self, room: &Slug) {
+        if let Some(item) = self.item(room) {
+            item.unread = 0;
+        }
+    }
+
+    #[must_use]
+    pub fn unread(&self, room: &Slug) -> u32 {
+        self.items.iter().find(|item| item.room == *room).map_or(0, |item| item.unread)
+    }
+
+    /// Unread messages in all rooms together.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.items.iter().map(|item| item.unread).sum()
+    }
+
+    fn item(&mut self, room: &Slug) -> Option<&mut RoomItem> {
+        self.items.iter_mut().find(|item| item.room == *room)
+    }
+}
+
+/// A count of unread messages, as it is shown.
+#[must_use]
+pub fn count(unread: u32) -> String {
+    if unread >= UNREAD_MAX { "99+".to_owned() } else { unread.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Message, Micros, Person};
+    use uuid::Uuid;
+
+    fn tea() -> Slug {
+        Slug::new("tea").expect("a slug")
+    }
+
+    fn rooms(unread: u32) -> Rooms {
+        let mut rooms = Rooms::default();
+        rooms.replace(vec![RoomItem {
+            room: tea(),
+            name: "Tea".to_owned(),
+            member: true,
+            unread,
+            members: 2,
+            active_at: Micros(0),
+            closed: false,
+        }]);
+        rooms
+    }
+
+    fn state(seq: i64, unread: u32) -> RoomState {
+        RoomState { room: tea(), name: "Tea".to_owned(), seq: Seq(seq), read: Seq(0), unread, closed: false }
+    }
+
+    fn message(seq: i64, user: &str) -> Event {
+        let by = Person { user: user.to_owned(), name: None };
+        Event::Message(Message { room: tea(), seq: Seq(seq), id: Uuid::nil(), by, text: "x".to_owned(), at: Micros(0) })
+    }
+
+    #[test]
+    fn what_the_server_has_counted_is_not_counted_again() {
+        let mut rooms = rooms(0);
+        assert!(!rooms.welcome(&[state(5, 2)]));
+        for seq in [4, 5, 6, 6] {
+            rooms.apply(&message(seq, "ben"), "ada");
+        }
+        assert_eq!(rooms.unread(&tea()), 3);
+        rooms.apply(&message(7, "ada"), "ada");
+        assert_eq!(rooms.total(), 3, "one's own are not unread");
+        rooms.apply(&Event::Read { room: tea(), seq: Seq(6), unread: 1 }, "ada");
+        assert_eq!(rooms.total(), 1);
+        rooms.seen(&tea());
+        assert_eq!(rooms.total(), 0);
+    }
+
+    #[test]
+    fn counts_end_at_ninety_nine() {
+        let mut rooms = rooms(99);
+        rooms.welcome(&[state(0, 99)]);
+        (1..9).for_each(|seq| rooms.apply(&message(seq, "ben"), "ada"));
+        assert_eq!(count(rooms.unread(&tea())), "99+");
+        assert_eq!(count(99), "99");
+    }
+
+    #[test]
+    fn a_room_more_or_less_asks_for_the_list() {
+        assert!(rooms(0).welcome(&[]));
+        assert!(Rooms::default().welcome(&[state(1, 0)]));
+    }
+}

@@ -1,0 +1,72 @@
+//! The browser's WebSocket, reduced to what [`super::Live`] needs of it.
+
+use leptos::prelude::location;
+use wasm_bindgen::prelude::{Closure, JsValue};
+use wasm_bindgen::JsCast;
+use web_sys::{CloseEvent, Event, MessageEvent, WebSocket};
+
+use crate::protocol::{Command, LINES};
+
+/// What a socket has to say.
+#[derive(Debug)]
+pub enum Heard {
+    Opened,
+    /// A frame: events, one a line.
+    Frame(String),
+    /// It is closed, with this code; also when it never opened.
+    Closed(u16),
+}
+
+/// A socket. Dropping it closes it, and it says nothing more.
+pub struct Socket {
+    socket: WebSocket,
+    _opened: Closure<dyn FnMut(Event)>,
+    _frame: Closure<dyn FnMut(MessageEvent)>,
+    _closed: Closure<dyn FnMut(CloseEvent)>,
+}
+
+impl Socket {
+    /// Opens one to the server that this page is from.
+    ///
+    /// # Errors
+    /// What the browser says: it forbids it.
+    pub fn open(hear: impl Fn(Heard) + Clone + 'static) -> Result<Self, JsValue> {
+        let location = location();
+        let scheme = if location.protocol()? == "https:" { "wss" } else { "ws" };
+        let socket = WebSocket::new_with_str(&format!("{scheme}://{}/ws", location.host()?), LINES)?;
+        let opened = Closure::new({
+            let hear = hear.clone();
+            move |_: Event| hear(Heard::Opened)
+        });
+        let frame = Closure::new({
+            let hear = hear.clone();
+            move |event: MessageEvent| {
+                if let Some(text) = event.data().as_string() {
+                    hear(Heard::Frame(text));
+                }
+            }
+        });
+        let closed = Closure::new(move |event: CloseEvent| hear(Heard::Closed(event.code())));
+        socket.set_onopen(Some(opened.as_ref().unchecked_ref()));
+        socket.set_onmessage(Some(frame.as_ref().unchecked_ref()));
+        socket.set_onclose(Some(closed.as_ref().unchecked_ref()));
+        Ok(Self { socket, _opened: opened, _frame: frame, _closed: closed })
+    }
+
+    /// Sends a command, as far as the socket still takes any.
+    pub fn send(&self, command: &Command) {
+        if let Ok(json) = serde_json::to_string(command) {
+            // A socket that closes just now says so itself.
+            let _ = self.socket.send_with_str(&json);
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.socket.set_onopen(None);
+        self.socket.set_onmessage(None);
+        self.socket.set_onclose(None);
+        let _ = self.socket.close();
+    }
+}

@@ -1,0 +1,82 @@
+//! What people see; compiled for the server and for the browser.
+//!
+//! A page is HTML that stands by itself. What changes by itself is an island ([`parts::room_list`], [`parts::room`],
+//! [`parts::line`]), fed by [`live`]; nothing else runs in the browser, and pages without an island load no script at all.
+
+pub mod actions;
+pub mod form;
+pub mod live;
+pub mod pages;
+pub mod parts;
+pub mod request;
+pub mod time;
+
+use leptos::config::LeptosOptions;
+use leptos::nonce::use_nonce;
+use leptos::prelude::*;
+use leptos_meta::{MetaTags, Title, provide_meta_context};
+use leptos_router::components::{Route, Router, Routes};
+use leptos_router::{SsrMode, path};
+
+use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, SignUp};
+use request::request;
+
+/// The HTML document around every page.
+#[must_use]
+pub fn shell() -> impl IntoView {
+    let request = request();
+    let assets = request.as_ref().map(|request| request.assets.to_string()).unwrap_or_default();
+    let live = request.as_ref().is_some_and(|request| has_islands(&request.path));
+    let options = use_context::<LeptosOptions>();
+    let nonce = use_nonce();
+    let stylesheet = format!("{assets}/pkg/snug.css");
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content"/>
+                <meta name="color-scheme" content="light dark"/>
+                <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f6efe7"/>
+                <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#15110e"/>
+                <link rel="icon" href="/favicon.ico" sizes="32x32"/>
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="stylesheet" href=stylesheet nonce=nonce/>
+                {options
+                    .clone()
+                    .filter(|_| live)
+                    .map(|options| view! { <HydrationScripts options=options islands=true root=assets/> })}
+                {options.map(|options| view! { <AutoReload options=options/> })}
+                <MetaTags/>
+            </head>
+            <body>
+                <App/>
+            </body>
+        </html>
+    }
+}
+
+/// Whether the page at `path` (with or without a query) has something in it that lives.
+fn has_islands(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    matches!(path, "/" | "/new-room" | "/settings") || path.starts_with("/room/")
+}
+
+/// Every page, by its address.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Title formatter=|title: String| if title.is_empty() { "Snug".to_owned() } else { format!("{title} · Snug") }/>
+        <Router>
+            <Routes fallback=NotFound>
+                <Route path=path!("/") view=Home ssr=SsrMode::Async/>
+                <Route path=path!("/login") view=LogIn ssr=SsrMode::Async/>
+                <Route path=path!("/signup") view=SignUp ssr=SsrMode::Async/>
+                <Route path=path!("/room/:slug") view=RoomPage ssr=SsrMode::Async/>
+                <Route path=path!("/new-room") view=NewRoom ssr=SsrMode::Async/>
+                <Route path=path!("/settings") view=Settings ssr=SsrMode::Async/>
+            </Routes>
+        </Router>
+    }
+}

@@ -1,0 +1,53 @@
+//! The pages, one file each.
+
+mod home;
+mod login;
+mod new_room;
+mod not_found;
+mod room;
+mod settings;
+mod signup;
+
+pub use home::Home;
+pub use login::LogIn;
+pub use new_room::NewRoom;
+pub use not_found::NotFound;
+pub use room::RoomPage;
+pub use settings::Settings;
+pub use signup::SignUp;
+
+use std::future::Future;
+
+use leptos::prelude::*;
+
+use super::parts::frame::{Trouble, around};
+use crate::protocol::{Me, Refusal, RoomItem};
+
+/// A page for someone who is logged in: reads what stands around every page, then what `page` reads.
+fn page<F, V>(page: impl FnOnce(Me, Vec<RoomItem>) -> F + Send + Sync + 'static) -> impl IntoView
+where
+    F: Future<Output = Result<V, Refusal>> + Send,
+    V: IntoView + 'static,
+{
+    let page = StoredValue::new(Some(page));
+    view! {
+        <Suspense>
+            {move || {
+                let page = page.try_update_value(Option::take).flatten();
+                Suspend::new(async move {
+                    let made = async {
+                        let (me, rooms) = around().await?;
+                        match page {
+                            Some(page) => page(me, rooms).await,
+                            None => Err(Refusal::Internal),
+                        }
+                    };
+                    match made.await {
+                        Ok(view) => view.into_any(),
+                        Err(why) => view! { <Trouble why=why/> }.into_any(),
+                    }
+                })
+            }}
+        </Suspense>
+    }
+}

@@ -1,0 +1,180 @@
+//! `/room/{slug}`: a page of a room's log, and the composer below it.
+
+use leptos::nonce::use_nonce;
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use uuid::Uuid;
+
+use super::page;
+use crate::app::actions::read_room;
+use crate::app::form;
+use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
+use crate::app::parts::frame::{Frame, Pane};
+use crate::app::parts::here::Here;
+use crate::app::parts::line::Line;
+use crate::app::parts::room::{Opening, Room};
+use crate::app::parts::rows::{self, Reader};
+use crate::app::request::request;
+use crate::app::time;
+use crate::protocol::{Event, Field, Me, Micros, Refusal, RoomPage as Page, Slug};
+
+#[component]
+pub fn RoomPage() -> impl IntoView {
+    let asked = use_params_map().with_untracked(|params| params.get("slug").unwrap_or_default());
+    let (before, after) = use_query_map().with_untracked(|query| {
+        let seq = |name| query.get(name).and_then(|seq| seq.parse::<i64>().ok());
+        (seq("before"), seq("after"))
+    });
+    page(move |me, rooms| async move {
+        let slug = Slug::new(asked.clone());
+        let read = match &slug {
+            Ok(slug) => read_room(slug.to_string(), before, after).await,
+            Err(_) => Err(Refusal::NoRoom),
+        };
+        let page = match read {
+            Ok(page) => page,
+            Err(Refusal::NoRoom) => {
+                return Ok(view! { <Frame me=me rooms=rooms pane=Pane::Page><NoRoom/></Frame> }.into_any());
+            }
+            Err(why) => return Err(why),
+        };
+        let current = slug.ok();
+        if !page.member {
+            return Ok(view! { <Frame me=me rooms=rooms pane=Pane::Page current=current><Outside page=page/></Frame> }.into_any());
+        }
+        let inside = me.clone();
+        Ok(view! { <Frame me=me rooms=rooms pane=Pane::Room current=current><Inside me=inside page=page/></Frame> }.into_any())
+    })
+}
+
+/// There is no such room, or none that one may see.
+#[component]
+fn NoRoom() -> impl IntoView {
+    if let Some(request) = request() {
+        (request.status)(404);
+    }
+    view! {
+        <Title text="No such room"/>
+        <main id="main" class="welcome always">
+            <a class="back" href="/">"Rooms"</a>
+            <h1>"There is no such room."</h1>
+            <p>"Its address may have been mistyped. The rooms that there are stand in the list."</p>
+            <p class="actions">
+                <a class="button" href="/">"To the rooms"</a>
+                <a class="button quiet" href="/new-room">"Make a room"</a>
+            </p>
+        </main>
+    }
+}
+
+/// A room that one is not a member of: what it is, and the way in.
+#[component]
+fn Outside(page: Page) -> impl IntoView {
+    let members = members(page.members);
+    let topic = (!page.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{page.topic}</p> });
+    view! {
+        <Title text=page.name.clone()/>
+        <main id="main" class="welcome always">
+            <a class="back" href="/">"Rooms"</a>
+            <h1><bdi>{page.name}</bdi></h1>
+            {topic}
+            <p>{members} ". You are not one of them yet: join to read and to write."</p>
+            <WholeRefusal action="join_room"/>
+            <PostButton action="join_room" name="room" value=page.room.to_string() label="Join the room"/>
+        </main>
+    }
+}
+
+/// "3 members"
+fn members(count: u32) -> String {
+    if count == 1 { "One member".to_owned() } else { format!("{count} members") }
+}
+
+/// A room from the inside.
+#[component]
+fn Inside(me: Me, page: Page) -> impl IntoView {
+    const ACTION: &str = "post_message";
+    let request = request();
+    let now = request.as_ref().map_or(Micros(0), |request| request.now);
+    let wall = request.as_ref().map(|request| request.wall.clone());
+    let wall = move |at| wall.as_ref().map_or_else(|| time::utc(at), |wall| wall(at));
+    let reader = Reader { me: &me.person.user, now, wall: &wall };
+    let latest = !page.newer;
+    let unread = page.events.iter().any(|event| {
+        matches!(event, Event::Message(message) if message.seq > page.read && message.by.user != me.person.user)
+    });
+    let (html, above) = rows::page(&page.events, latest.then_some(page.read), &reader);
+    let silent = page.older.is_none() && latest && !page.events.iter().any(|event| matches!(event, Event::Message(_)));
+    let last = page.events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
+    let slug = page.room.clone();
+    let address = format!("/room/{slug}");
+    // The page's own nonce is random already: what is derived from it is as fresh as the page.
+    let nonce = use_nonce().map_or(Uuid::nil(), |nonce| Uuid::new_v5(&Uuid::NAMESPACE_OID, nonce.as_bytes()));
+    let why = form::why(ACTION, Field::Text).or_else(|| form::why_whole(ACTION));
+    let opening = Opening {
+        room: slug.clone(),
+        name: page.name.clone(),
+        as_of: page.as_of,
+        epoch: page.epoch,
+        latest,
+        closed: page.closed,
+        silent,
+        above,
+        nonce: if form::refused(ACTION).is_some() { form::typed(ACTION, "nonce").parse().unwrap_or(nonce) } else { nonce },
+        typed: form::typed(ACTION, "text"),
+        why,
+        page: request.as_ref().map(|request| request.path.clone()).unwrap_or_default(),
+        zone: request.as_ref().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone()),
+        text_max: request.as_ref().map_or(4000, |request| request.text_max),
+    };
+    let older = page.older.map(|seq| view! { <p class="turn"><a href=format!("{address}?before={seq}")>"Older messages"</a></p> });
+    let newer = page.newer.then(|| {
+        let next = last.map(|seq| view! { <a href=format!("{address}?after={seq}#first")>"Newer messages"</a> });
+        view! { <p class="turn">{next} <a href=address.clone()>"To the latest"</a></p> }
+    });
+    let mark_read = (unread && latest).then(|| {
+        view! {
+            <form method="post" action="/actions/mark_read">
+                <PageField/>
+                <input type="hidden" name="room" value=slug.to_string()/>
+                <input type="hidden" name="seq" value=page.as_of.to_string()/>
+                <button class="link">"Mark as read"</button>
+            </form>
+        }
+    });
+    let topic = (!page.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{page.topic}</p> });
+    let closed = page.closed;
+    view! {
+        <Title text=page.name.clone()/>
+        <main id="main" class="room">
+            <header class="head">
+                <a class="back" href="/">"Rooms"</a>
+                <div class="title">
+                    <h1><bdi>{page.name}</bdi></h1>
+                    {topic}
+                </div>
+                <Here presence=page.here/>
+                <button type="button" class="round" popovertarget="room-menu" aria-label="About this room">"⋯"</button>
+                <div class="popover" id="room-menu" popover="auto">
+                    <p class="hint">{members(page.members)}</p>
+                    <PostButton action="leave_room" name="room" value=slug.to_string() label="Leave the room" class="button quiet small"/>
+                </div>
+            </header>
+            <Room me=me opening=opening>
+                <span id="first"></span>
+                {older}
+                <ol class="rows" inner_html=html></ol>
+                {newer}
+            </Room>
+            <div class="foot">
+                <Line/>
+                {(!closed).then(|| view! { <span class="scripted">"Enter sends, Shift+Enter breaks the line"</span> })}
+                <div class="plain">
+                    {mark_read}
+                    <a href=address>"Show what is new"</a>
+                </div>
+            </div>
+        </main>
+    }
+}

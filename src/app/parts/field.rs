@@ -1,0 +1,96 @@
+//! Parts of forms.
+
+use leptos::prelude::*;
+
+use crate::app::form;
+use crate::app::request::request;
+use crate::protocol::Field;
+
+/// The hidden field that says which page a form is on.
+#[component]
+pub fn PageField() -> impl IntoView {
+    let path = request().map(|request| request.path).unwrap_or_default();
+    view! { <input type="hidden" name=form::PAGE value=path/> }
+}
+
+/// A labelled input with what was typed into it and why that was refused.
+#[component]
+pub fn TextField(
+    /// The endpoint that the form posts to.
+    action: &'static str,
+    name: &'static str,
+    label: &'static str,
+    /// The field by which a refusal names it.
+    field: Field,
+    #[prop(default = "text")] kind: &'static str,
+    autocomplete: &'static str,
+    /// A sentence below it.
+    #[prop(optional)]
+    hint: Option<String>,
+    #[prop(optional)] maxlength: Option<usize>,
+    #[prop(optional)] minlength: Option<usize>,
+    #[prop(default = true)] required: bool,
+    #[prop(optional)] autofocus: bool,
+) -> impl IntoView {
+    let why = form::why(action, field);
+    let id = format!("{action}-{name}");
+    let (why_id, hint_id) = (format!("{id}-why"), format!("{id}-hint"));
+    let described = match (&why, &hint) {
+        (Some(_), Some(_)) => Some(format!("{why_id} {hint_id}")),
+        (Some(_), None) => Some(why_id.clone()),
+        (None, Some(_)) => Some(hint_id.clone()),
+        (None, None) => None,
+    };
+    let typed = if kind == "password" { String::new() } else { form::typed(action, name) };
+    let plain = matches!(kind, "password" | "email") || matches!(autocomplete, "username");
+    let refused = why.is_some();
+    view! {
+        <div class="field">
+            <label for=id.clone()>{label}</label>
+            <input
+                id=id
+                name=name
+                type=kind
+                value=typed
+                autocomplete=autocomplete
+                autocapitalize=plain.then_some("none")
+                spellcheck=plain.then_some("false")
+                maxlength=maxlength.map(|n| n.to_string())
+                minlength=minlength.map(|n| n.to_string())
+                required=required
+                autofocus=refused || autofocus && form::refused(action).is_none()
+                aria-invalid=refused.then_some("true")
+                aria-describedby=described
+            />
+            {why.map(|why| view! { <p class="why" id=why_id>{why}</p> })}
+            {hint.map(|hint| view! { <p class="hint" id=hint_id>{hint}</p> })}
+        </div>
+    }
+}
+
+/// Why a form was refused, where that belongs to none of its fields.
+#[component]
+pub fn WholeRefusal(action: &'static str) -> impl IntoView {
+    form::why_whole(action).map(|why| view! { <p class="why whole" role="alert">{why}</p> })
+}
+
+/// A button that posts to `action` with one value, such as the room to join.
+#[component]
+pub fn PostButton(
+    action: &'static str,
+    name: &'static str,
+    #[prop(into)] value: String,
+    label: &'static str,
+    #[prop(default = "button")] class: &'static str,
+    /// What a screen reader says instead, where the label alone does not tell.
+    #[prop(optional, into)]
+    spoken: Option<String>,
+) -> impl IntoView {
+    view! {
+        <form method="post" action=format!("/actions/{action}")>
+            <PageField/>
+            <input type="hidden" name=name value=value/>
+            <button class=class aria-label=spoken>{label}</button>
+        </form>
+    }
+}

@@ -1,0 +1,113 @@
+//! What stands around a page for someone who is logged in: the rooms at the left, the page at the right.
+
+use leptos::prelude::*;
+
+use super::avatar::Avatar;
+use super::line::Line;
+use super::mark::Mark;
+use super::room_list::RoomList;
+use crate::app::actions::{list_rooms, whoami};
+use crate::app::form;
+use crate::app::request::request;
+use crate::protocol::{Me, Refusal, RoomItem, Slug};
+
+/// What every page of someone who is logged in shows: who that is, and the rooms.
+///
+/// # Errors
+/// [`Refusal::LogIn`] when nobody is, and what [`list_rooms`] refuses.
+pub async fn around() -> Result<(Me, Vec<RoomItem>), Refusal> {
+    let me = whoami().await?.ok_or(Refusal::LogIn)?;
+    let rooms = list_rooms().await?;
+    Ok((me, rooms))
+}
+
+/// Which of the two panes a small screen shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pane {
+    /// The list of rooms: this is the home page.
+    List,
+    /// A room: the state of the line stands below its composer.
+    Room,
+    /// Another page.
+    Page,
+}
+
+#[component]
+pub fn Frame(
+    me: Me,
+    rooms: Vec<RoomItem>,
+    pane: Pane,
+    /// The room that the page shows.
+    #[prop(optional_no_strip)]
+    current: Option<Slug>,
+    children: Children,
+) -> impl IntoView {
+    let page = request().map(|request| request.path).unwrap_or_default();
+    let person = me.person.clone();
+    let shown = person.shown().to_owned();
+    let class = match pane {
+        Pane::List => "app list",
+        Pane::Room | Pane::Page => "app",
+    };
+    view! {
+        <div class=class>
+            {(pane != Pane::List).then(|| view! { <a class="skip" href="#main">"Skip to the page"</a> })}
+            <div class="side">
+                <a class="brand" href="/" aria-current=(pane == Pane::List).then_some("page")>
+                    <Mark/>
+                    "Snug"
+                </a>
+                {form::why_whole("join_room")
+                    .filter(|_| pane == Pane::List)
+                    .map(|why| view! { <p class="why whole" role="alert">{why}</p> })}
+                <nav aria-label="Rooms">
+                    <RoomList me=me rooms=rooms current=current page=page/>
+                    <p class="side-foot"><a class="row" href="/new-room">"Make a new room"</a></p>
+                </nav>
+                {(pane != Pane::Room).then(|| view! { <div class="side-line"><Line/></div> })}
+                <div class="me">
+                    <Avatar person=person/>
+                    <b><bdi>{shown}</bdi></b>
+                    <a href="/settings">"Settings"</a>
+                </div>
+            </div>
+            {children()}
+        </div>
+    }
+}
+
+/// The head of a page that is no room.
+#[component]
+pub fn PageHead(title: &'static str) -> impl IntoView {
+    view! {
+        <header class="head">
+            <a class="back" href="/">"Rooms"</a>
+            <div class="title"><h1>{title}</h1></div>
+        </header>
+    }
+}
+
+/// A page that could not be made.
+#[component]
+pub fn Trouble(why: Refusal) -> impl IntoView {
+    let request = request();
+    if let Some(request) = &request {
+        (request.status)(why.status());
+    }
+    let path = request.map(|request| request.path).unwrap_or_default();
+    let log_in = why == Refusal::LogIn;
+    view! {
+        <main class="door">
+            <div class="card">
+                <Mark/>
+                <h1>{if log_in { "Who is there?" } else { "That did not work." }}</h1>
+                <p>{why.to_string()}</p>
+                {if log_in {
+                    view! { <a class="button" href="/login">"Log in"</a> }.into_any()
+                } else {
+                    view! { <a class="button" href=path>"Try again"</a> }.into_any()
+                }}
+            </div>
+        </main>
+    }
+}

@@ -1,0 +1,32 @@
+//! How it is with the connection, in words, when there is something to say.
+
+use leptos::prelude::*;
+
+use crate::app::live::{Line as State, live};
+
+#[island]
+pub fn Line() -> impl IntoView {
+    let state = RwSignal::new(State::Fine);
+    Effect::new(move |_| state.set(live().line.get()));
+    let words = move || match state.get() {
+        State::Fine => "",
+        State::Lost => "The line is down. Trying again… What you write waits here.",
+        State::Offline => "You are offline. What you write goes out when you are back.",
+        State::Updated => "Snug has been updated.",
+    };
+    view! {
+        <span class="line" role="status">
+            {words}
+            {move || {
+                (state.get() == State::Updated)
+                    .then(|| {
+                        let reload = move |_| {
+                            // Drafts and what waits are kept.
+                            let _ = location().reload();
+                        };
+                        view! { " " <button type="button" class="link" on:click=reload>"Load the page again"</button> }
+                    })
+            }}
+        </span>
+    }
+}

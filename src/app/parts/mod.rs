@@ -1,0 +1,12 @@
+//! What pages are made of.
+
+pub mod avatar;
+pub mod field;
+pub mod frame;
+pub mod here;
+pub mod line;
+pub mod mark;
+pub mod room;
+pub mod room_list;
+pub mod rows;
+pub mod text;

@@ -1,0 +1,474 @@
+//! A room from the inside, as far as it lives: its log and the composer below it.
+//!
+//! The page comes with the rows that the log had ([`super::rows::page`]); they stay as they are, and what comes in afterwards is
+//! laid out below them by the same function. When the log cannot be followed any more, everything is shown anew.
+
+use std::rc::Rc;
+
+use leptos::ev::{KeyboardEvent, SubmitEvent};
+use leptos::html::{Section, Textarea};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use wasm_bindgen::JsCast;
+
+use super::rows::{Above, LiveRow, Reader, Row};
+use super::text::push_escaped;
+use crate::app::live::outbox::{Item, State};
+use crate::app::live::{Change, Line, browser, live};
+use crate::app::request::WallTime;
+use crate::app::{form, time};
+use crate::protocol::{Event, Me, Message, Micros, Seq, Slug};
+
+/// Scrolled up by no more than this many pixels, one is still at the end.
+const NEAR_END: i32 = 24;
+/// The most rows that the composer grows to.
+const COMPOSER_ROWS: usize = 8;
+
+/// What the page knows of the room when it is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Opening {
+    pub room: Slug,
+    pub name: String,
+    /// The last event of the log when it was read.
+    pub as_of: Seq,
+    pub epoch: Uuid,
+    /// Whether this is the latest page of the log: only then does what comes in belong below it.
+    pub latest: bool,
+    pub closed: bool,
+    /// Nobody has said anything yet.
+    pub silent: bool,
+    /// What the next row follows.
+    pub above: Above,
+    /// New for each form; see `post_message`.
+    pub nonce: Uuid,
+    /// What a refused form had in it, and why it was refused.
+    pub typed: String,
+    pub why: Option<String>,
+    /// The path that the page was asked for under.
+    pub page: String,
+    /// The zone that its times are in.
+    pub zone: String,
+    /// The most characters in a message.
+    pub text_max: u32,
+}
+
+#[island]
+pub fn Room(me: Me, opening: Opening, children: Children) -> impl IntoView {
+    let Opening { room, name, as_of, epoch, latest, closed, silent, above, nonce, typed, why, page, zone, text_max } = opening;
+    let log = NodeRef::<Section>::new();
+    let composer = NodeRef::<Textarea>::new();
+
+    // Everything of the log that came after the page, or instead of it.
+    let rows = RwSignal::new(Vec::<Row>::new());
+    let above = StoredValue::new(above);
+    let replaced = RwSignal::new(false);
+    let older = RwSignal::new(None::<Seq>);
+    // One's own that have not arrived.
+    let waiting = RwSignal::new(Vec::<Item>::new());
+    let line = RwSignal::new(Line::Fine);
+    let place = Place { log, at_end: StoredValue::new(true), height: StoredValue::new(None), below: RwSignal::new(0) };
+    let paper = StoredValue::new(Paper { me: me.person.user.clone(), zone });
+    let slug = StoredValue::new(room);
+
+    Effect::new(move |_| {
+        let live = live();
+        live.start(&me);
+        let room = slug.get_value();
+        for item in live.waiting.get_untracked().iter().filter(|item| item.room == room) {
+            // It arrived while the page was being loaded, and stands there.
+            if document().query_selector(&format!("[data-id=\"{}\"]", item.id)).is_ok_and(|row| row.is_some()) {
+                live.arrived(item.id);
+            }
+        }
+        let show = move |change| match change {
+            Change::Show(event) => {
+                let Some(row) = paper.with_value(|paper| above.try_update_value(|above| paper.lay_out(&event, above))).flatten()
+                else {
+                    return;
+                };
+                let others = paper.with_value(|paper| matches!(&event, Event::Message(message) if message.by.user != paper.me));
+                let new_day = row.day.is_some();
+                place.before_growing(others);
+                rows.update(|rows| rows.push(row));
+                if new_day {
+                    paper.with_value(Paper::name_days);
+                }
+            }
+            Change::Replace { events, older: earlier } => {
+                let mut next = Above::default();
+                let all = paper.with_value(|paper| events.iter().filter_map(|event| paper.lay_out(event, &mut next)).collect());
+                above.set_value(next);
+                replaced.set(true);
+                older.set(earlier);
+                rows.set(all);
+            }
+        };
+        live.open(room, latest.then_some(as_of), epoch, Rc::new(show));
+    });
+    Effect::new(move |_| {
+        let room = slug.get_value();
+        waiting.set(live().waiting.get().into_iter().filter(|item| item.room == room).collect());
+    });
+    Effect::new(move |_| line.set(live().line.get()));
+
+    let address = slug.with_value(|room| format!("/room/{room}"));
+    let turn = move || {
+        older.get().map(|seq| {
+            let address = slug.with_value(|room| format!("/room/{room}?before={seq}"));
+            view! { <p class="turn"><a href=address>"Older messages"</a></p> }
+        })
+    };
+    // What waits, laid out as it will stand when it has arrived.
+    let drafts = move || {
+        rows.track();
+        let mut above = above.get_value();
+        waiting.with(|items| {
+            items
+                .iter()
+                .filter_map(|item| {
+                    let row = paper.with_value(|paper| paper.lay_out(&paper.as_event(item), &mut above))?;
+                    Some((item.id, row))
+                })
+                .collect::<Vec<_>>()
+        })
+    };
+    let fill = move |text: String| {
+        let Some(composer) = composer.get_untracked() else { return };
+        let before = composer.value();
+        composer.set_value(&if before.trim().is_empty() { text } else { format!("{before}\n{text}") });
+        let _ = composer.dispatch_event(&web_sys::Event::new("input").unwrap_or_else(|_| unreachable!("a plain event")));
+        let _ = composer.focus();
+    };
+    let empty = move || silent && rows.with(|rows| !rows.iter().any(|row| row.class != "note")) && waiting.with(Vec::is_empty);
+    let jump = move |_| {
+        place.to_end();
+        if let Some(composer) = composer.get_untracked() {
+            let _ = composer.focus();
+        }
+    };
+    let sent = Callback::new(move |()| {
+        if latest {
+            place.to_end();
+        } else {
+            // What one has just said stands at the end of the latest page.
+            let _ = location().assign(&slug.with_value(|room| format!("/room/{room}#end")));
+        }
+    });
+    let form = (!closed).then(|| {
+        view! {
+            <Composer
+                field=composer
+                room=slug
+                name=name
+                as_of=as_of
+                nonce=nonce
+                typed=typed
+                why=why
+                page=page
+                text_max=text_max
+                sent=sent
+            />
+        }
+    });
+    view! {
+        <div class="log-frame">
+            <section class="log" role="log" aria-label="Messages" tabindex="0" node_ref=log on:scroll=move |_| place.scrolled()>
+                <div class="pages">
+                    <div hidden=move || replaced.get()>{children()}</div>
+                    {turn}
+                    {move || {
+                        empty().then(|| view! { <p class="empty">"Nobody has said anything here yet. The first word is yours."</p> })
+                    }}
+                    <ol class="rows" hidden=move || rows.with(Vec::is_empty)>
+                        <For each=move || rows.get() key=|row| row.seq let:row>
+                            <LiveRow row=row/>
+                        </For>
+                    </ol>
+                    <ol class="rows" aria-live="off" hidden=move || waiting.with(Vec::is_empty)>
+                        <For each=drafts key=|(id, row)| (*id, row.class, row.day.is_some()) let:draft>
+                            {waiting_row(draft.0, draft.1, waiting, line, fill)}
+                        </For>
+                    </ol>
+                    <span id="end"></span>
+                </div>
+            </section>
+            {move || {
+                let below = place.below.get();
+                (below > 0)
+                    .then(|| view! { <button type="button" class="jump" on:click=jump>{format!("{below} new below")}</button> })
+            }}
+        </div>
+        {closed
+            .then(|| {
+                view! {
+                    <p class="composer closed">
+                        "This room is closed. It can still be read. " <a href=address>"To the latest"</a>
+                    </p>
+                }
+            })}
+        {form}
+    }
+}
+
+/// Where the reader is in the log. The log begins at its end (`flex-direction: column-reverse`), so places are counted upwards
+/// from there and are negative.
+#[derive(Clone, Copy)]
+struct Place {
+    log: NodeRef<Section>,
+    at_end: StoredValue<bool>,
+    /// How high the log was before what has just come in.
+    height: StoredValue<Option<i32>>,
+    /// Messages of others that came in below what the reader sees.
+    below: RwSignal<u32>,
+}
+
+impl Place {
+    /// Something will be put at the end. Who is there stays there; who is elsewhere sees no line move.
+    fn before_growing(self, by_others: bool) {
+        let Some(log) = self.log.get_untracked() else { return };
+        if self.at_end.get_value() {
+            return;
+        }
+        if by_others {
+            self.below.update(|below| *below += 1);
+        }
+        if self.height.get_value().is_some() {
+            return;
+        }
+        self.height.set_value(Some(log.scroll_height()));
+        request_animation_frame(move || {
+            if let (Some(log), Some(before)) = (self.log.get_untracked(), self.height.get_value()) {
+                log.set_scroll_top(log.scroll_top() - (log.scroll_height() - before));
+            }
+            self.height.set_value(None);
+        });
+    }
+
+    fn scrolled(self) {
+        let Some(log) = self.log.get_untracked() else { return };
+        let at_end = log.scroll_top() > -NEAR_END;
+        if at_end != self.at_end.get_value() {
+            self.at_end.set_value(at_end);
+            live().at_end(at_end);
+        }
+        if at_end && self.below.get_untracked() > 0 {
+            self.below.set(0);
+        }
+    }
+
+    fn to_end(self) {
+        if let Some(log) = self.log.get_untracked() {
+            log.set_scroll_top(0);
+        }
+    }
+}
+
+/// What rows are laid out on.
+struct Paper {
+    me: String,
+    zone: String,
+}
+
+impl Paper {
+    fn lay_out(&self, event: &Event, above: &mut Above) -> Option<Row> {
+        let wall = |at| browser::wall(&self.zone, at);
+        Row::of(event, above, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
+    }
+
+    /// What waits, as it will come back.
+    fn as_event(&self, item: &Item) -> Event {
+        Event::Message(Message {
+            room: item.room.clone(),
+            seq: Seq::ZERO,
+            id: item.id,
+            by: crate::protocol::Person { user: self.me.clone(), name: None },
+            text: item.text.clone(),
+            at: Micros(i64::try_from(item.at.saturating_mul(1_000)).unwrap_or_default()),
+        })
+    }
+
+    /// Names the days anew: what was today may be yesterday by now.
+    fn name_days(&self) {
+        let now = browser::now_micros();
+        let (today, yesterday) = (browser::wall(&self.zone, now), browser::wall(&self.zone, time::day_before(now)));
+        let Ok(days) = document().query_selector_all(".day time") else { return };
+        for at in 0..days.length() {
+            let Some(day) = days.get(at).and_then(|day| day.dyn_into::<web_sys::Element>().ok()) else { continue };
+            let Some(wall) = day.get_attribute("datetime").as_deref().and_then(date_of) else { continue };
+            day.set_text_content(Some(&time::day_name(&wall, &today, &yesterday)));
+        }
+    }
+}
+
+/// The day that `2026-11-20` names.
+fn date_of(date: &str) -> Option<WallTime> {
+    let mut parts = date.split('-');
+    let mut number = || parts.next()?.parse::<u16>().ok();
+    let (year, month, day) = (number()?, number()?, number()?);
+    Some(time::day(i32::from(year), u8::try_from(month).ok()?, u8::try_from(day).ok()?))
+}
+
+/// A message that has not arrived, with how it stands.
+fn waiting_row(
+    id: Uuid,
+    row: Row,
+    waiting: RwSignal<Vec<Item>>,
+    line: RwSignal<Line>,
+    fill: impl Fn(String) + Copy + Send + Sync + 'static,
+) -> impl IntoView {
+    let state = Memo::new(move |_| {
+        waiting.with(|items| items.iter().find(|item| item.id == id).map_or(State::UnderWay, |item| item.state.clone()))
+    });
+    let class = move || {
+        let how = if matches!(state.get(), State::Refused(_)) { "refused" } else { "waiting" };
+        format!("{} {how}", row.class)
+    };
+    let words = move || match state.get() {
+        State::Waiting if line.get().is_down() => "waiting for the line…".to_owned(),
+        State::Waiting | State::UnderWay => "sending…".to_owned(),
+        State::Later { .. } => "The server is busy; sent again in a moment…".to_owned(),
+        State::Refused(why) => format!("Not sent. {why}"),
+    };
+    let actions = move || {
+        matches!(state.get(), State::Refused(_)).then(|| {
+            let take_back = move |_| {
+                if let Some(text) = live().take_back(id) {
+                    fill(text);
+                }
+            };
+            view! {
+                " " <button type="button" class="link" on:click=move |_| live().try_again(id)>"Try again"</button> " "
+                <button type="button" class="link" on:click=take_back>"Take back"</button>
+            }
+        })
+    };
+    view! {
+        {row.day.map(|day| view! { <li class="day"><time datetime=day.date>{day.name}</time></li> })}
+        <li class=class>
+            <div class="inside" inner_html=row.html></div>
+            <p class="state">{words} {actions}</p>
+        </li>
+    }
+}
+
+/// Where messages are written. Without scripts it is a form; with them, what is sent goes to the outbox.
+#[component]
+fn Composer(
+    field: NodeRef<Textarea>,
+    room: StoredValue<Slug>,
+    name: String,
+    as_of: Seq,
+    nonce: Uuid,
+    typed: String,
+    why: Option<String>,
+    page: String,
+    text_max: u32,
+    /// Something has been sent.
+    sent: Callback<()>,
+) -> impl IntoView {
+    let max = usize::try_from(text_max).unwrap_or(usize::MAX);
+    let length = RwSignal::new(0_usize);
+    let why = RwSignal::new(why);
+    let changed = move || {
+        let Some(field) = field.get_untracked() else { return };
+        let text = field.value();
+        length.set(text.chars().count());
+        field.set_rows(u32::try_from(text.split('\n').count().min(COMPOSER_ROWS)).unwrap_or(1));
+    };
+    Effect::new(move |_| {
+        let Some(field) = field.get() else { return };
+        // What was typed before this page came to life goes before what was left in an earlier one.
+        if field.value().is_empty()
+            && let Some(draft) = room.with_value(|room| live().draft(room))
+        {
+            field.set_value(&draft);
+        }
+        changed();
+    });
+    let typing = move |_| {
+        changed();
+        if why.with_untracked(Option::is_some) {
+            why.set(None);
+        }
+        if let Some(field) = field.get_untracked() {
+            room.with_value(|room| live().keep_draft(room, &field.value()));
+        }
+    };
+    let send = move || {
+        let Some(field) = field.get_untracked() else { return };
+        let text = field.value();
+        // A message that is too long stays here, with the sentence that says so.
+        if text.trim().is_empty() || text.chars().count() > max {
+            return;
+        }
+        room.with_value(|room| {
+            live().write(room, text);
+            live().keep_draft(room, "");
+        });
+        field.set_value("");
+        changed();
+        sent.run(());
+    };
+    let submitted = move |event: SubmitEvent| {
+        event.prevent_default();
+        send();
+        if let Some(field) = field.get_untracked() {
+            let _ = field.focus();
+        }
+    };
+    let key = move |event: KeyboardEvent| {
+        // 229: a key that an input method has taken, in browsers that do not say so otherwise.
+        let composing = event.is_composing() || event.key_code() == 229;
+        if event.key() == "Enter" && !event.shift_key() && !event.ctrl_key() && !event.alt_key() && !composing {
+            event.prevent_default();
+            send();
+        }
+    };
+    let too_long = move || length.get() > max;
+    let notice = move || {
+        if let Some(why) = why.get() {
+            return why;
+        }
+        let length = length.get();
+        if length > max {
+            format!("{} characters too many: {max} is the most.", length - max)
+        } else if length + max / 10 > max {
+            format!("{} characters left", max - length)
+        } else {
+            String::new()
+        }
+    };
+    let label = format!("Message to {name}");
+    let mut inside = String::new();
+    if !typed.is_empty() {
+        // HTML drops a line break at the beginning.
+        inside.push('\n');
+        push_escaped(&mut inside, &typed);
+    }
+    view! {
+        <form class="composer" method="post" action="/actions/post_message" on:submit=submitted>
+            <input type="hidden" name=form::PAGE value=page/>
+            <input type="hidden" name="room" value=room.with_value(ToString::to_string)/>
+            <input type="hidden" name="nonce" value=nonce.to_string()/>
+            <input type="hidden" name="seen" value=as_of.to_string()/>
+            <p class="notice" id="text-notice" role="status" class:why=move || too_long() || why.with(Option::is_some)>{notice}</p>
+            <div class="box">
+                <textarea
+                    node_ref=field
+                    name="text"
+                    rows="1"
+                    aria-label=label.clone()
+                    placeholder=label
+                    aria-describedby="text-notice"
+                    aria-invalid=move || (too_long() || why.with(Option::is_some)).then_some("true")
+                    enterkeyhint="send"
+                    on:input=typing
+                    on:keydown=key
+                    inner_html=inside
+                ></textarea>
+                <button class="button">"Send"</button>
+            </div>
+        </form>
+    }
+}

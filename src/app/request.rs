@@ -1,0 +1,57 @@
+//! What a page may ask of the request that it is rendered for. The server provides it as context; in the browser there is
+//! none, and the defaults hold.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+
+use crate::protocol::{Micros, Refusal};
+
+/// A moment on someone's wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallTime {
+    pub year: i32,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 (Monday) to 6.
+    pub weekday: u8,
+    pub hour: u8,
+    pub minute: u8,
+}
+
+/// The request that a page answers.
+#[derive(Clone)]
+pub struct Request {
+    /// Path and query, as asked for.
+    pub path: String,
+    /// The IANA time zone named by the cookie `tz`, or `UTC`.
+    pub zone: String,
+    /// The moment at which the request came.
+    pub now: Micros,
+    /// The folder that the hashed assets are under, such as `/b/0123456789abcdef`.
+    pub assets: Arc<str>,
+    /// The most characters in a message.
+    pub text_max: u32,
+    /// Puts a moment on the wall of `zone`.
+    pub wall: Arc<dyn Fn(Micros) -> WallTime + Send + Sync>,
+    /// Sets the answer's status.
+    pub status: Arc<dyn Fn(u16) + Send + Sync>,
+}
+
+/// The request that this page answers; none in the browser and while routes are listed.
+#[must_use]
+pub fn request() -> Option<Request> {
+    use_context::<Request>()
+}
+
+/// The server cannot show the page that was asked for; the page is this instead.
+#[derive(Clone, Debug)]
+pub struct Trouble(pub Refusal);
+
+/// What is wrong, if the page asked for cannot be shown at all.
+#[must_use]
+pub fn trouble() -> Option<Refusal> {
+    use_context::<Trouble>().map(|trouble| trouble.0)
+}

@@ -1,0 +1,143 @@
+//! Signing up, logging in, and one's logins.
+
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use super::passwords::{self, Verdict};
+use super::writer::{Newcomer, Write};
+use super::{Actor, Chat, fault, filled, names, now};
+use crate::protocol::{Field, LoginItem, Micros, PASSWORD_MAX, Refusal};
+use crate::server::live::Closing;
+use crate::server::store::accounts::NewAccount;
+use crate::server::store::{AccountId, LoginId, UserId};
+
+/// Days after which a login that was not used is over: as long as its session slides.
+pub const LOGIN_DAYS: i64 = 30;
+
+/// From where a login is made.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub address: IpAddr,
+    /// The `User-Agent`, cut to 200 characters.
+    pub agent: String,
+}
+
+impl Chat {
+    /// Makes an account, a member of the newcomers' room, and logs it in. The first account is the administrator.
+    ///
+    /// # Errors
+    /// A refusal that names its field; [`Refusal::Busy`]; or a fault.
+    pub async fn sign_up(&self, email: &str, username: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
+        let email = names::email(email)?;
+        let username = names::username(username)?;
+        let local_part = email.split('@').next().unwrap_or_default();
+        passwords::acceptable(password, &[&username, &email, local_part])?;
+        let password_hash = self.0.passwords.hash(password).await?;
+        let account = NewAccount {
+            account_id: AccountId::fresh(),
+            user_id: UserId::fresh(),
+            email_key: names::email_key(&email),
+            email,
+            username_key: names::username_key(&username),
+            username,
+            password_hash,
+            at: now(),
+        };
+        let id = account.account_id;
+        self.write(|answer| Write::SignUp(Box::new(Newcomer { account }), answer)).await?;
+        self.start_login(id, from).await
+    }
+
+    /// Logs in with an e-mail address or a username. An unknown name costs and answers the same as a wrong password.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPassword`], [`Refusal::Busy`], or a fault.
+    pub async fn log_in(&self, name: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
+        filled(name, Field::Username)?;
+        filled(password, Field::Password)?;
+        let (email, username) = (names::email_key(name), names::username_key(name.trim()));
+        let key = if name.contains('@') { email } else { username };
+        let found = self.store().credentials(&key).await.map_err(fault)?;
+        let verdict = self.0.passwords.check(password, found.as_ref().map(|f| f.password_hash.as_str())).await?;
+        let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
+            tracing::info!(address = %from.address, "a login was refused");
+            return Err(Refusal::WrongPassword);
+        };
+        if let Verdict::Rehashed(hash) = verdict {
+            self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
+        }
+        self.start_login(found.account_id, from).await
+    }
+
+    async fn start_login(&self, account: AccountId, from: &Origin) -> Result<LoginId, Refusal> {
+        let login = LoginId(Uuid::new_v4());
+        self.store().add_login(login, account, &from.address.to_string(), &from.agent, now()).await.map_err(fault)?;
+        Ok(login)
+    }
+
+    /// Ends the login that acts.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn log_out(&self, actor: &Actor) -> Result<(), Refusal> {
+        self.end_login(actor, actor.login.0).await
+    }
+
+    /// Ends one of one's own logins, and its connections. One that has ended already, or is another's, is passed over.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn end_login(&self, actor: &Actor, login: Uuid) -> Result<(), Refusal> {
+        let login = LoginId(login);
+        if self.store().end_login(actor.account, login, now()).await.map_err(fault)? {
+            self.hub().close_login(login, Closing::LoginEnded);
+        }
+        Ok(())
+    }
+
+    /// Changes the password and ends every other login of the account.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongCurrentPassword`], what [`Chat::sign_up`] refuses of passwords, [`Refusal::Busy`], or a fault.
+    pub async fn change_password(&self, actor: &Actor, current: &str, new: &str) -> Result<(), Refusal> {
+        filled(current, Field::CurrentPassword)?;
+        passwords::acceptable(new, &[&actor.person.user])?;
+        let hash = self.store().password_hash(actor.account).await.map_err(fault)?;
+        if self.0.passwords.check(current, hash.as_deref()).await? == Verdict::Wrong {
+            return Err(Refusal::WrongCurrentPassword);
+        }
+        let new = self.0.passwords.hash(new).await?;
+        let ended = self.store().set_password(actor.account, &new, actor.login, now()).await.map_err(fault)?;
+        for login in ended {
+            self.hub().close_login(login, Closing::LoginEnded);
+        }
+        Ok(())
+    }
+
+    /// One's own logins that have not ended, the latest used first.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn list_logins(&self, actor: &Actor) -> Result<Vec<LoginItem>, Refusal> {
+        let since = Micros(now().0 - LOGIN_DAYS * 24 * 3600 * 1_000_000);
+        let rows = self.store().logins(actor.account, since).await.map_err(fault)?;
+        let item = |row: crate::server::store::accounts::LoginRow| LoginItem {
+            current: row.id == actor.login.0,
+            id: row.id,
+            created_at: Micros(row.created_at),
+            seen_at: Micros(row.seen_at),
+            address: row.address,
+            agent: row.agent,
+        };
+        Ok(rows.into_iter().map(item).collect())
+    }
+
+    /// Notes that a login was used.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn touch_login(&self, login: LoginId) -> Result<(), Refusal> {
+        self.store().touch_login(login, now()).await.map_err(fault)
+    }
+}

@@ -1,0 +1,211 @@
+//! The rules: what an account, a room, a member, a message is, and who may do what.
+//!
+//! Every door (pages, sockets, programs) calls these functions with who acts and what they want; nothing is decided
+//! anywhere else. What changes a room goes through the one [`writer`], which also tells the [`Hub`](super::live::Hub).
+
+mod accounts;
+mod names;
+mod passwords;
+mod rooms;
+mod writer;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{Quota, RateLimiter};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::passwords::Passwords;
+use self::writer::Write;
+pub(super) use self::rooms::state as room_state;
+pub(super) use self::writer::Reply;
+pub use self::accounts::{LOGIN_DAYS, Origin};
+pub use self::writer::Sent;
+use super::config::Settings;
+use super::live::Hub;
+use super::store::accounts::UserRow;
+use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
+use crate::protocol::{Field, Me, Person, Refusal, Slug};
+
+type SendLimit = RateLimiter<UserId, governor::state::keyed::DashMapStateStore<UserId>, DefaultClock>;
+
+/// Who acts, and by which login.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub user: UserId,
+    pub account: AccountId,
+    pub login: LoginId,
+    pub person: Person,
+    pub admin: bool,
+}
+
+impl Actor {
+    fn new(row: UserRow, login: LoginId) -> Self {
+        let person = log::person(row.username, row.display_name);
+        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin }
+    }
+
+    /// What this person may know of themselves.
+    #[must_use]
+    pub fn me(&self) -> Me {
+        Me { id: self.user.0, person: self.person.clone(), admin: self.admin }
+    }
+}
+
+/// The chat: everything that the doors can ask.
+#[derive(Clone)]
+pub struct Chat(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    hub: Hub,
+    /// The identity of the database: see [`Event::Welcome`](crate::protocol::Event::Welcome).
+    epoch: Uuid,
+    passwords: Passwords,
+    sends: SendLimit,
+    writes: mpsc::Sender<Write>,
+    settings: Settings,
+}
+
+/// Now.
+#[must_use]
+pub fn now() -> crate::protocol::Micros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    crate::protocol::Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// What people are told of a fault of ours; the log has the rest.
+pub fn fault(error: StoreError) -> Refusal {
+    tracing::error!(%error, "the store failed");
+    if error.is_away() { Refusal::Unavailable } else { Refusal::Internal }
+}
+
+/// How many keys of the send limit are tidied at: people who have been quiet are forgotten.
+const TIDY_AT: usize = 10_000;
+
+impl Chat {
+    /// Founds a new database's first rooms and starts the writer, which runs in `tasks` until every `Chat` is dropped.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(store: Store, settings: Settings, tasks: &TaskTracker) -> Result<Self, StoreError> {
+        let epoch = store.found(now()).await?;
+        let hub = Hub::new(&settings);
+        let (writes, queue) = mpsc::channel(writer::QUEUE);
+        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), queue));
+        let one = NonZeroU32::MIN;
+        let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
+            .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
+        let passwords = Passwords::new(&settings).await;
+        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, sends: RateLimiter::keyed(quota), writes, settings })))
+    }
+
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    #[must_use]
+    pub fn epoch(&self) -> Uuid {
+        self.0.epoch
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    #[must_use]
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Who a login is of; none when it has ended or its account is disabled. Looked up each time.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
+    pub async fn actor(&self, login: LoginId) -> Result<Option<Actor>, Refusal> {
+        let row = self.0.store.user_of_login(login).await.map_err(fault)?;
+        Ok(row.map(|row| Actor::new(row, login)))
+    }
+
+    /// Hands a change to the writer and waits for what became of it.
+    async fn write<T>(&self, make: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Write) -> Result<T, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.0.writes.send(make(answer)).await.map_err(|_| Refusal::Unavailable)?;
+        answered.await.map_err(|_| Refusal::Unavailable)?
+    }
+
+    /// Sends a message, once: the same `id` with the same room and text again is the message that is there.
+    ///
+    /// # Errors
+    /// [`Refusal::Empty`], [`Refusal::TooLong`], [`Refusal::TooFast`], [`Refusal::NoRoom`], [`Refusal::NotMember`],
+    /// [`Refusal::Closed`], [`Refusal::Conflict`], or a fault.
+    pub async fn send(&self, actor: &Actor, room: &Slug, id: Uuid, text: String) -> Result<Sent, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.send_with(actor, room, id, text, writer::Reply::Waiting(answer)).await;
+        answered.await.map_err(|_| Refusal::Unavailable)?
+    }
+
+    /// As [`Chat::send`], without waiting for the commit: returns when the writer has it in its queue. `reply` is told when
+    /// it is refused or was there already; otherwise the message's own event is the acknowledgement.
+    pub(super) async fn send_with(&self, actor: &Actor, room: &Slug, id: Uuid, text: String, reply: writer::Reply) {
+        let checked = names::text(&text, self.0.settings.text_max).and_then(|text| {
+            self.allow_send(actor.user)?;
+            Ok(text)
+        });
+        let text = match checked {
+            Ok(text) => text,
+            Err(why) => return reply.refuse(room, id, why),
+        };
+        let message = writer::Outgoing { room: room.clone(), author: actor.user, by: actor.person.clone(), id, text };
+        if let Err(mpsc::error::SendError(Write::Send(message, reply))) = self.0.writes.send(Write::Send(message, reply)).await {
+            reply.refuse(&message.room, message.id, Refusal::Unavailable);
+        }
+    }
+
+    fn allow_send(&self, user: UserId) -> Result<(), Refusal> {
+        let sends = &self.0.sends;
+        if sends.len() > TIDY_AT {
+            sends.retain_recent();
+            sends.shrink_to_fit();
+        }
+        sends.check_key(&user).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Refusal::TooFast { retry_after_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1) }
+        })
+    }
+
+    /// Makes sure that the database answers.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
+    pub async fn ping(&self) -> Result<(), Refusal> {
+        self.0.store.ping().await.map_err(fault)
+    }
+
+    /// Waits until the writer has nothing more to write, at a server's end.
+    pub(super) async fn drain(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.0.writes.send(Write::Flush(answer)).await.is_ok() {
+            let _done = answered.await;
+        }
+    }
+}
+
+/// The slug that a client sent.
+///
+/// # Errors
+/// [`Refusal::NoRoom`] when it is none: there can be no such room.
+pub fn slug(text: impl Into<String>) -> Result<Slug, Refusal> {
+    Slug::new(text).map_err(|_| Refusal::NoRoom)
+}
+
+/// A field that must not be empty.
+fn filled(text: &str, field: Field) -> Result<&str, Refusal> {
+    if text.trim().is_empty() { Err(Refusal::Empty { field }) } else { Ok(text) }
+}

@@ -1,0 +1,150 @@
+//! Rooms: listing, making, joining, leaving, reading.
+
+use super::writer::{MakeRoom, Write};
+use super::{Actor, Chat, fault, filled, names};
+use crate::protocol::{Event, Field, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX};
+use crate::server::store::log::Page;
+use crate::server::store::rooms::{self, RoomRow, Turn};
+use crate::server::store::{RoomId, UserId, log};
+
+/// Messages on a page of a room.
+const PAGE: usize = 50;
+
+impl Chat {
+    /// Every room that one may see: one's own first, each group by name.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn list_rooms(&self, actor: &Actor) -> Result<Vec<RoomItem>, Refusal> {
+        let rows = rooms::visible(self.store(), actor.user).await.map_err(fault)?;
+        let item = |row: RoomRow| {
+            Ok(RoomItem {
+                room: row.slug().map_err(fault)?,
+                member: row.member(),
+                unread: row.unread(),
+                members: u32::try_from(row.member_count).unwrap_or_default(),
+                active_at: Micros(row.active_at),
+                closed: row.closed,
+                name: row.name,
+            })
+        };
+        let mut items = rows.into_iter().map(item).collect::<Result<Vec<_>, Refusal>>()?;
+        items.sort_by_cached_key(|item| (!item.member, item.name.to_lowercase(), item.room.clone()));
+        Ok(items)
+    }
+
+    /// Makes a room, with oneself as its first member.
+    ///
+    /// # Errors
+    /// A refusal that names its field; [`Refusal::TooMany`] when one has made as many as the server allows; or a fault.
+    pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str) -> Result<Slug, Refusal> {
+        let name = names::line(filled(name, Field::Name)?, ROOM_NAME_MAX, Field::Name)?;
+        let topic = names::line(topic, TOPIC_MAX, Field::Topic)?;
+        let make = MakeRoom { slug: names::slug(&name), name, topic, by: actor.person.clone(), user: actor.user };
+        self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
+    }
+
+    /// Becomes a member. Who is one already stays one.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], [`Refusal::Closed`], or a fault.
+    pub async fn join(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        self.turn(actor, room, Turn::Joined).await
+    }
+
+    /// Ceases to be a member. Who is none stays none.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], or a fault.
+    pub async fn leave(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        self.turn(actor, room, Turn::Left).await
+    }
+
+    async fn turn(&self, actor: &Actor, room: &Slug, turn: Turn) -> Result<(), Refusal> {
+        let (room, user, by) = (room.clone(), actor.user, actor.person.clone());
+        self.write(|answer| Write::Turn { room, user, by, turn, answer }).await
+    }
+
+    /// Everything in `room` up to `seq` has been read; a cursor never moves back, nor past the log's end.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn mark_read(&self, actor: &Actor, room: &Slug, seq: Seq) -> Result<(), Refusal> {
+        let (room, user) = (room.clone(), actor.user);
+        self.write(|answer| Write::Read { room, user, seq, answer }).await
+    }
+
+    /// A page of a room: the latest, or what is before or after a place. Who is no member sees its name and topic only.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], or a fault.
+    pub async fn read_room(&self, actor: &Actor, room: &Slug, before: Option<Seq>, after: Option<Seq>) -> Result<RoomPage, Refusal> {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let conn = &mut tx.conn();
+        let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
+        let page = match (before, after) {
+            (Some(seq), _) => Page::Before(seq),
+            (None, Some(seq)) => Page::After(seq),
+            (None, None) => Page::Latest,
+        };
+        let rows =
+            if row.member() { log::page(conn, row.id, room, page, PAGE).await.map_err(fault)? } else { log::PageRows::default() };
+        tx.commit().await.map_err(fault)?;
+        let here = if row.member() { self.hub().presence(row.id, room) } else { None };
+        Ok(RoomPage {
+            room: room.clone(),
+            member: row.member(),
+            closed: row.closed,
+            members: u32::try_from(row.member_count).unwrap_or_default(),
+            as_of: row.last(),
+            epoch: self.epoch(),
+            read: row.read(),
+            events: rows.events,
+            older: rows.older,
+            newer: rows.newer,
+            here: here.unwrap_or(Presence { room: room.clone(), count: 0, users: Vec::new() }),
+            name: row.name,
+            topic: row.topic,
+        })
+    }
+
+    /// The ids of one's rooms: what to listen to before reading [`Chat::joined`].
+    pub(in crate::server) async fn joined_ids(&self, user: UserId) -> Result<Vec<RoomId>, Refusal> {
+        rooms::joined_ids(self.store(), user).await.map_err(fault)
+    }
+
+    /// One's rooms as they are now.
+    pub(in crate::server) async fn joined(&self, user: UserId) -> Result<Vec<RoomRow>, Refusal> {
+        rooms::joined(self.store(), user).await.map_err(fault)
+    }
+}
+
+impl Chat {
+    /// What a member missed of a room: the log from after `after` to `to`, as it stands now.
+    pub(in crate::server) async fn replay(&self, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Event>, Refusal> {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let events = log::replay(&mut tx.conn(), room, slug, after, to).await.map_err(fault)?;
+        tx.commit().await.map_err(fault)?;
+        Ok(events)
+    }
+
+    /// How a former member left.
+    pub(in crate::server) async fn parting(&self, room: RoomId, user: UserId) -> Result<Option<Event>, Refusal> {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let event = log::parting(&mut tx.conn(), room, user).await.map_err(fault)?;
+        tx.commit().await.map_err(fault)?;
+        Ok(event)
+    }
+}
+
+/// A room as [`Event::Welcome`](crate::protocol::Event::Welcome) tells of it.
+pub(in crate::server) fn state(row: &RoomRow) -> Result<RoomState, Refusal> {
+    Ok(RoomState {
+        room: row.slug().map_err(fault)?,
+        name: row.name.clone(),
+        seq: row.last(),
+        read: row.read(),
+        unread: row.unread(),
+        closed: row.closed,
+    })
+}

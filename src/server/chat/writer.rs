@@ -1,0 +1,404 @@
+//! The one way in which a room changes: a task that takes what has arrived, writes it in one transaction, and after the commit
+//! tells the hub and whoever waits. Nothing lingers to fill a batch: while one commits, the next gathers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::{fault, names, now};
+use crate::protocol::{Event, Membership, Message, Micros, Person, Refusal, Seq, Slug};
+use crate::server::config::Settings;
+use crate::server::live::{Connection, Hub, News};
+use crate::server::store::accounts::NewAccount;
+use crate::server::store::rooms::{self, NEWCOMERS, Turn};
+use crate::server::store::{Conn, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
+
+/// Changes that may wait for the writer; whoever brings more waits to hand them over.
+pub(super) const QUEUE: usize = 4096;
+
+/// Changes in one transaction.
+const BATCH: usize = 1024;
+
+/// How often a transaction that met another node's is run again.
+const TRIES: usize = 5;
+
+/// A message on its way in. Its text has been checked.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub room: Slug,
+    pub author: UserId,
+    pub by: Person,
+    pub id: Uuid,
+    pub text: String,
+}
+
+/// What became of a message that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is new, at this place.
+    New(Seq),
+    /// It had been sent before, and is at this place.
+    Before(Seq),
+}
+
+impl Sent {
+    /// Its place.
+    #[must_use]
+    pub fn seq(self) -> Seq {
+        let (Self::New(seq) | Self::Before(seq)) = self;
+        seq
+    }
+}
+
+/// Who hears what became of a message.
+#[derive(Debug)]
+pub(in crate::server) enum Reply {
+    /// Someone who waits for it.
+    Waiting(oneshot::Sender<Result<Sent, Refusal>>),
+    /// A connection, which takes the message's own event as the acknowledgement.
+    Connection(Arc<Connection>),
+}
+
+impl Reply {
+    fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>) {
+        match (self, outcome) {
+            (Self::Waiting(answer), outcome) => {
+                let _gone = answer.send(outcome);
+            }
+            (Self::Connection(_), Ok(Sent::New(_))) => {}
+            (Self::Connection(connection), Ok(Sent::Before(seq))) => {
+                connection.tell(&Event::Sent { room: room.clone(), id, seq });
+            }
+            (Self::Connection(connection), Err(why)) => {
+                let message = why.to_string();
+                connection.tell(&Event::Error { id: Some(id), room: Some(room.clone()), why, message });
+            }
+        }
+    }
+
+    pub(super) fn refuse(self, room: &Slug, id: Uuid, why: Refusal) {
+        self.tell(room, id, Err(why));
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub account: NewAccount,
+}
+
+#[derive(Debug)]
+pub(super) struct MakeRoom {
+    /// The slug to begin from; a number is added where it is taken.
+    pub slug: String,
+    pub name: String,
+    pub topic: String,
+    pub user: UserId,
+    pub by: Person,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A change.
+#[derive(Debug)]
+pub(super) enum Write {
+    Send(Outgoing, Reply),
+    Turn { room: Slug, user: UserId, by: Person, turn: Turn, answer: Answer<()> },
+    Read { room: Slug, user: UserId, seq: Seq, answer: Answer<()> },
+    MakeRoom(Box<MakeRoom>, Answer<Slug>),
+    SignUp(Box<Newcomer>, Answer<()>),
+    /// Answered when everything before it has been written.
+    Flush(Answer<()>),
+}
+
+impl Write {
+    /// Tells whoever waits what became of it.
+    fn tell(self, outcome: Result<Done, Refusal>) {
+        fn answer<T>(answer: Answer<T>, outcome: Result<T, Refusal>) {
+            let _gone = answer.send(outcome);
+        }
+        match self {
+            Self::Send(message, reply) => reply.tell(
+                &message.room,
+                message.id,
+                outcome.and_then(|done| if let Done::Sent(sent) = done { Ok(sent) } else { Err(Refusal::Internal) }),
+            ),
+            Self::MakeRoom(_, waiting) => answer(
+                waiting,
+                outcome.and_then(|done| if let Done::Made(slug) = done { Ok(slug) } else { Err(Refusal::Internal) }),
+            ),
+            Self::Turn { answer: waiting, .. }
+            | Self::Read { answer: waiting, .. }
+            | Self::SignUp(_, waiting)
+            | Self::Flush(waiting) => answer(waiting, outcome.map(|_| ())),
+        }
+    }
+}
+
+/// What became of a change.
+#[derive(Debug)]
+enum Done {
+    Sent(Sent),
+    Made(Slug),
+    Other,
+}
+
+/// What a batch came to: an outcome for each change, in order, and what there is to tell after the commit.
+#[derive(Debug, Default)]
+struct Written {
+    outcomes: Vec<Result<Done, Refusal>>,
+    news: Vec<News>,
+    /// Places of messages that had been sent before: the hub may not have heard of them.
+    seen: Vec<(RoomId, Seq)>,
+    cursors: Vec<(UserId, Event)>,
+}
+
+struct Writer {
+    store: Store,
+    hub: Hub,
+    settings: Settings,
+}
+
+/// Writes until the last sender is gone.
+pub(super) async fn run(store: Store, hub: Hub, settings: Settings, mut queue: mpsc::Receiver<Write>) {
+    let writer = Writer { store, hub, settings };
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut batch, BATCH).await > 0 {
+        writer.write(&mut batch).await;
+    }
+}
+
+impl Writer {
+    async fn write(&self, batch: &mut Vec<Write>) {
+        match self.commit(batch).await {
+            Ok(written) => self.tell(batch.drain(..), written),
+            // What one change cannot have must not sink the others: each on its own.
+            Err(error) if batch.len() > 1 && !error.is_away() => {
+                tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
+                for change in batch.drain(..) {
+                    let alone = std::slice::from_ref(&change);
+                    match self.commit(alone).await {
+                        Ok(written) => self.tell(std::iter::once(change), written),
+                        Err(error) => change.tell(Err(fault(error))),
+                    }
+                }
+            }
+            Err(error) => {
+                let why = fault(error);
+                batch.drain(..).for_each(|change| change.tell(Err(why.clone())));
+            }
+        }
+    }
+
+    fn tell(&self, changes: impl Iterator<Item = Write>, written: Written) {
+        self.hub.publish(written.news);
+        for (room, seq) in written.seen {
+            self.hub.heard_of(room, seq);
+        }
+        for (user, event) in written.cursors {
+            self.hub.tell_user(user, &event);
+        }
+        changes.zip(written.outcomes).for_each(|(change, outcome)| change.tell(outcome));
+    }
+
+    async fn commit(&self, batch: &[Write]) -> Result<Written, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.transact(batch).await {
+                Err(error) if error.is_collision() && tries < TRIES => tries += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn transact(&self, batch: &[Write]) -> Result<Written, StoreError> {
+        let mut written = Written::default();
+        if batch.iter().all(|change| matches!(change, Write::Flush(_))) {
+            written.outcomes.extend(batch.iter().map(|_| Ok(Done::Other)));
+            return Ok(written);
+        }
+        let mut tx = self.store.write().await?;
+        let conn = &mut tx.conn();
+        let mut rest = batch;
+        // In the order of arrival: runs of messages together, everything else by itself.
+        while let Some(first) = rest.first() {
+            let run = rest.iter().take_while(|change| matches!(change, Write::Send(..))).count();
+            if run == 0 {
+                self.one(conn, first, &mut written).await?;
+                rest = &rest[1..];
+            } else {
+                let messages = rest[..run].iter().filter_map(|c| if let Write::Send(m, _) = c { Some(m) } else { None });
+                self.messages(conn, &messages.collect::<Vec<_>>(), &mut written).await?;
+                rest = &rest[run..];
+            }
+        }
+        tx.commit().await?;
+        Ok(written)
+    }
+
+    /// Locks the rooms, then decides on each message, then inserts those that are new.
+    async fn messages(&self, conn: &mut Conn<'_>, messages: &[&Outgoing], written: &mut Written) -> Result<(), StoreError> {
+        let wanted: Vec<_> = messages.iter().map(|m| append::Wanted { room: &m.room, author: m.author, id: m.id }).collect();
+        let findings = append::examine(conn, &wanted).await?;
+        if findings.len() != messages.len() {
+            return Err(StoreError::Malformed("the findings of a batch"));
+        }
+        let at = now();
+        let mut ends: HashMap<RoomId, Seq> = HashMap::new();
+        let mut placed: Vec<append::Placed<'_>> = Vec::with_capacity(messages.len());
+        let mut in_batch: HashMap<(UserId, Uuid), usize> = HashMap::new();
+        for (&message, finding) in messages.iter().zip(findings) {
+            let twin = in_batch.get(&(message.author, message.id)).map(|&i| &placed[i]);
+            let there = match (twin, finding.there_room, finding.there_seq, &finding.there_text) {
+                (Some(twin), ..) => Some((twin.room, twin.seq, twin.text)),
+                (None, Some(room), Some(seq), Some(text)) => Some((room, Seq(seq), text.as_str())),
+                _ => None,
+            };
+            let outcome = match (there, finding.room_id, finding.last_seq) {
+                // Before any other check: what was sent once stays sent.
+                (Some((room, seq, text)), here, _) if here == Some(room) && text == message.text => {
+                    written.seen.push((room, seq));
+                    Ok(Done::Sent(Sent::Before(seq)))
+                }
+                (Some(_), ..) => Err(Refusal::Conflict),
+                (None, Some(_), Some(_)) if !finding.visible => Err(Refusal::NoRoom),
+                (None, Some(_), Some(_)) if !finding.member => Err(Refusal::NotMember),
+                (None, Some(_), Some(_)) if finding.closed => Err(Refusal::Closed),
+                (None, Some(room), Some(last)) => {
+                    let end = ends.entry(room).or_insert(Seq(last));
+                    *end = end.next();
+                    in_batch.insert((message.author, message.id), placed.len());
+                    placed.push(append::Placed { room, seq: *end, author: message.author, id: message.id, text: &message.text, at });
+                    written.news.push(News::new(
+                        room,
+                        None,
+                        &Event::Message(Message {
+                            room: message.room.clone(),
+                            seq: *end,
+                            id: message.id,
+                            by: message.by.clone(),
+                            text: message.text.clone(),
+                            at,
+                        }),
+                    ));
+                    Ok(Done::Sent(Sent::New(*end)))
+                }
+                _ => Err(Refusal::NoRoom),
+            };
+            written.outcomes.push(outcome);
+        }
+        if !placed.is_empty() {
+            let ends: Vec<_> = ends.into_iter().map(|(room, seq)| (room, seq, at)).collect();
+            append::insert(conn, &placed, &ends).await?;
+        }
+        Ok(())
+    }
+
+    /// One change within a savepoint: refused, it leaves nothing behind.
+    async fn one(&self, conn: &mut Conn<'_>, change: &Write, written: &mut Written) -> Result<(), StoreError> {
+        savepoint(conn).await?;
+        let (news, cursors) = (written.news.len(), written.cursors.len());
+        let outcome = match change {
+            Write::Turn { room, user, by, turn, .. } => {
+                self.turn(conn, room, *user, by, *turn, now(), written).await.map(|done| done.map(|()| Done::Other))
+            }
+            Write::Read { room, user, seq, .. } => {
+                let moved = rooms::advance(conn, *user, room, *seq).await?;
+                if let Some((_, seq, unread)) = moved {
+                    written.cursors.push((*user, Event::Read { room: room.clone(), seq, unread }));
+                }
+                Ok(Ok(Done::Other))
+            }
+            Write::MakeRoom(make, _) => self.make_room(conn, make, written).await.map(|done| done.map(Done::Made)),
+            Write::SignUp(newcomer, _) => {
+                self.sign_up(conn, &newcomer.account, written).await.map(|done| done.map(|()| Done::Other))
+            }
+            Write::Flush(_) | Write::Send(..) => Ok(Ok(Done::Other)),
+        };
+        let outcome = outcome?;
+        if outcome.is_ok() {
+            release(conn).await?;
+        } else {
+            written.news.truncate(news);
+            written.cursors.truncate(cursors);
+            back(conn).await?;
+        }
+        written.outcomes.push(outcome);
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the one change")]
+    async fn turn(
+        &self,
+        conn: &mut Conn<'_>,
+        room: &Slug,
+        user: UserId,
+        by: &Person,
+        turn: Turn,
+        at: Micros,
+        written: &mut Written,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        // Taking the place takes the room's lock; what is checked after it holds until the commit.
+        let Some(place) = rooms::take_place(conn, room, at).await? else { return Ok(Err(Refusal::NoRoom)) };
+        let standing = rooms::standing(conn, place.id, user).await?;
+        match turn {
+            _ if standing.kind != "public" && !standing.member => return Ok(Err(Refusal::NoRoom)),
+            Turn::Joined if standing.member => return self.give_back(conn).await,
+            Turn::Left if !standing.member => return self.give_back(conn).await,
+            Turn::Joined if place.closed => return Ok(Err(Refusal::Closed)),
+            Turn::Joined | Turn::Left => {}
+        }
+        let seq = Seq(place.seq);
+        rooms::turn(conn, place.id, user, "member", turn, seq, at).await?;
+        written.news.push(membership(place.id, room, user, by, turn, seq, at));
+        Ok(Ok(()))
+    }
+
+    /// Nothing changes, and the place that was taken is free again.
+    async fn give_back(&self, conn: &mut Conn<'_>) -> Result<Result<(), Refusal>, StoreError> {
+        back(conn).await?;
+        savepoint(conn).await?;
+        Ok(Ok(()))
+    }
+
+    async fn make_room(&self, conn: &mut Conn<'_>, make: &MakeRoom, written: &mut Written) -> Result<Result<Slug, Refusal>, StoreError> {
+        if rooms::made_by(conn, make.user).await? >= i64::from(self.settings.rooms_per_user) {
+            return Ok(Err(Refusal::TooMany));
+        }
+        let taken = rooms::slugs_like(conn, &make.slug).await?;
+        let slug = Slug::new(names::free_slug(&make.slug, &taken)).map_err(|_| StoreError::Malformed("a new slug"))?;
+        let (id, at) = (RoomId::fresh(), now());
+        rooms::add(conn, id, slug.as_str(), &make.name, &make.topic, Some(make.user), at).await?;
+        let first = rooms::take_place(conn, &slug, at).await?.map_or(Seq(1), |place| Seq(place.seq));
+        rooms::turn(conn, id, make.user, "owner", Turn::Joined, first, at).await?;
+        written.news.push(membership(id, &slug, make.user, &make.by, Turn::Joined, first, at));
+        Ok(Ok(slug))
+    }
+
+    async fn sign_up(&self, conn: &mut Conn<'_>, account: &NewAccount, written: &mut Written) -> Result<Result<(), Refusal>, StoreError> {
+        match accounts::add(conn, account).await {
+            Err(error) if error.is_taken("accounts", "email_key") => return Ok(Err(Refusal::TakenEmail)),
+            Err(error) if error.is_taken("users", "username_key") => return Ok(Err(Refusal::TakenUsername)),
+            outcome => outcome?,
+        }
+        let by = Person { user: account.username.clone(), name: None };
+        let room = Slug::new(NEWCOMERS).map_err(|_| StoreError::Malformed("the newcomers' room"))?;
+        savepoint(conn).await?;
+        match self.turn(conn, &room, account.user_id, &by, Turn::Joined, account.at, written).await? {
+            Ok(()) => release(conn).await?,
+            // A server whose first room is gone or closed still takes newcomers.
+            Err(_) => back(conn).await?,
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn membership(room_id: RoomId, room: &Slug, user: UserId, by: &Person, turn: Turn, seq: Seq, at: Micros) -> News {
+    let membership = Membership { room: room.clone(), seq, by: by.clone(), at };
+    let event = match turn {
+        Turn::Joined => Event::Joined(membership),
+        Turn::Left => Event::Left(membership),
+    };
+    News::new(room_id, Some((user, turn)), &event)
+}

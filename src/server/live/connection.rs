@@ -1,0 +1,163 @@
+//! The part of a connection that others reach: its queue, which is bounded in bytes, and its end.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::hub::lock;
+use crate::protocol::{Event, Seq};
+use crate::server::chat::Actor;
+use crate::server::store::RoomId;
+
+/// Why the server ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The server stops; come back in a moment.
+    Stopping,
+    /// The login it stands on has ended.
+    LoginEnded,
+    /// It took nothing for too long.
+    TooSlow,
+    /// Nothing came from it for too long.
+    Silent,
+    /// A frame larger than the server takes.
+    TooLarge,
+    /// A frame that is no text.
+    NotText,
+    /// The server cannot serve it now.
+    Fault,
+}
+
+impl Closing {
+    /// The close code (RFC 6455, section 7.4; 4000 to 4999 are the application's own) and reason.
+    #[must_use]
+    pub fn code(self) -> (u16, &'static str) {
+        match self {
+            Self::Stopping => (1001, "the server stops; come back in a moment"),
+            Self::LoginEnded => (4401, "log in again"),
+            Self::TooSlow => (4408, "too slow"),
+            Self::Silent => (4409, "nothing came for too long"),
+            Self::TooLarge => (1009, "that frame is larger than this server takes"),
+            Self::NotText => (1003, "text frames only"),
+            Self::Fault => (1011, "the server cannot serve this connection now"),
+        }
+    }
+}
+
+/// An event that waits for a connection.
+#[derive(Clone, Debug)]
+pub(super) enum Waiting {
+    /// Of a room's log.
+    Log {
+        room: RoomId,
+        seq: Seq,
+        json: Bytes,
+        /// The connection's own person left by it: nothing of the room comes after it.
+        last: bool,
+    },
+    /// Beside the log.
+    Beside(Bytes),
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        let (Self::Log { json, .. } | Self::Beside(json)) = self;
+        json.len() + size_of::<Self>()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Waiting>,
+    bytes: usize,
+    behind: bool,
+    closing: Option<Closing>,
+}
+
+/// What a connection finds when it looks into its queue.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub events: VecDeque<Waiting>,
+    /// Events were dropped: catch up from the log.
+    pub behind: bool,
+    pub closing: Option<Closing>,
+}
+
+/// A live connection, as the hub and the writer see it.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) number: u64,
+    pub(super) actor: Actor,
+    queue: Mutex<Queue>,
+    queue_bytes: usize,
+    wake: Notify,
+    /// The room on its screen, which it is told the presence of.
+    pub(super) look: Mutex<Option<RoomId>>,
+}
+
+impl Connection {
+    pub(super) fn new(number: u64, actor: Actor, queue_bytes: usize) -> Self {
+        Self { number, actor, queue: Mutex::default(), queue_bytes, wake: Notify::new(), look: Mutex::new(None) }
+    }
+
+    /// Puts events into the queue. One that does not fit empties it: the connection is then behind and reads the log.
+    pub(super) fn push(&self, events: impl Iterator<Item = Waiting>) {
+        let mut queue = lock(&self.queue);
+        for event in events {
+            let log = matches!(event, Waiting::Log { .. });
+            if log && queue.behind {
+                continue;
+            }
+            if queue.bytes + event.bytes() > self.queue_bytes {
+                // What stands beside the log is not kept either: presence and cursors come again as they change.
+                queue.events = VecDeque::new();
+                queue.bytes = 0;
+                queue.behind = true;
+                continue;
+            }
+            queue.bytes += event.bytes();
+            queue.events.push_back(event);
+        }
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Tells it something beside the log.
+    pub fn tell(&self, event: &Event) {
+        self.push(std::iter::once(Waiting::Beside(super::hub::json(event))));
+    }
+
+    /// It has missed something: it will catch up from the log.
+    pub(super) fn fall_behind(&self) {
+        lock(&self.queue).behind = true;
+        self.wake.notify_one();
+    }
+
+    /// Ends it, as soon as its task looks.
+    pub fn close(&self, why: Closing) {
+        lock(&self.queue).closing.get_or_insert(why);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn closing(&self) -> Option<Closing> {
+        lock(&self.queue).closing
+    }
+
+    pub(super) fn take(&self) -> Taken {
+        let mut queue = lock(&self.queue);
+        queue.bytes = 0;
+        Taken { events: std::mem::take(&mut queue.events), behind: std::mem::take(&mut queue.behind), closing: queue.closing }
+    }
+
+    /// Makes its task look into the queue.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Returns when there is something to [`take`](Self::take), or soon after.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}

@@ -1,0 +1,327 @@
+//! The hub: who listens to which room.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+
+use super::connection::{Closing, Connection, Waiting};
+use super::presence::Here;
+use crate::protocol::{Event, Presence, Refusal, Seq, Slug};
+use crate::server::chat::Actor;
+use crate::server::config::Settings;
+use crate::server::store::rooms::Turn;
+use crate::server::store::{LoginId, RoomId, UserId};
+
+/// The end of a room's log that is kept in memory for those who come back: events and bytes.
+const TAIL_EVENTS: usize = 256;
+const TAIL_BYTES: usize = 64 * 1024;
+
+/// The lock, also after a panic elsewhere: what it guards is consistent between statements.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An event as it goes over the wire.
+pub(super) fn json(event: &Event) -> Bytes {
+    serde_json::to_vec(event).expect("an event has string keys and no failing serializer").into()
+}
+
+/// Something new in a room's log, serialised once for everyone.
+#[derive(Debug)]
+pub struct News {
+    room: RoomId,
+    seq: Seq,
+    json: Bytes,
+    turn: Option<(UserId, Turn)>,
+}
+
+impl News {
+    /// `turn` says whose membership changes by it.
+    #[must_use]
+    pub fn new(room: RoomId, turn: Option<(UserId, Turn)>, event: &Event) -> Self {
+        let seq = event.place().map(|(_, seq)| seq).unwrap_or_default();
+        Self { room, seq, json: json(event), turn }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// The connections that hear it, in no order.
+    pub(super) listeners: Vec<Arc<Connection>>,
+    /// Of those, the ones with the room on their screen.
+    pub(super) lookers: Vec<Arc<Connection>>,
+    pub(super) here: Here,
+    /// The latest events, without a gap; the last is `last`.
+    tail: VecDeque<(Seq, Bytes)>,
+    tail_bytes: usize,
+    /// The last event that was handed on.
+    last: Seq,
+    /// The last event that listeners were sent to the log for.
+    heard_of: Seq,
+    /// The room was dropped from the hub: find it anew.
+    gone: bool,
+}
+
+impl Room {
+    fn is_idle(&self) -> bool {
+        self.listeners.is_empty() && self.here.is_empty()
+    }
+
+    fn remember(&mut self, seq: Seq, json: &Bytes) {
+        if self.last.next() != seq {
+            self.tail.clear();
+            self.tail_bytes = 0;
+        }
+        self.last = seq;
+        self.tail_bytes += json.len();
+        self.tail.push_back((seq, json.clone()));
+        while self.tail.len() > TAIL_EVENTS || self.tail_bytes > TAIL_BYTES {
+            let Some((_, oldest)) = self.tail.pop_front() else { break };
+            self.tail_bytes -= oldest.len();
+        }
+    }
+
+    /// The events after `after` up to `to`, if they are all still here.
+    fn tail(&self, after: Seq, to: Seq) -> Option<Vec<(Seq, Bytes)>> {
+        let first = self.tail.front()?.0;
+        if first > after.next() || self.last < to {
+            return None;
+        }
+        Some(self.tail.iter().filter(|(seq, _)| *seq > after && *seq <= to).cloned().collect())
+    }
+}
+
+/// Who listens to what. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) rooms: DashMap<RoomId, Arc<Mutex<Room>>>,
+    /// Every connection, by its person.
+    users: DashMap<UserId, Vec<Arc<Connection>>>,
+    next: AtomicU64,
+    queue_bytes: usize,
+    sockets_per_user: usize,
+    pub(super) grace: Duration,
+    /// The server stops.
+    stopped: OnceLock<Closing>,
+}
+
+impl Hub {
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let wide = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        Self(Arc::new(Inner {
+            rooms: DashMap::new(),
+            users: DashMap::new(),
+            next: AtomicU64::new(1),
+            queue_bytes: wide(settings.queue_bytes),
+            sockets_per_user: wide(settings.sockets_per_user),
+            grace: Duration::from_secs(settings.presence_grace.into()),
+            stopped: OnceLock::new(),
+        }))
+    }
+
+    /// A new connection of `actor`, which is known by its person and login from now on and hears no room yet.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`] when the person has as many as the server allows.
+    pub(super) fn connect(&self, actor: Actor) -> Result<Arc<Connection>, Refusal> {
+        let mut of_user = self.0.users.entry(actor.user).or_default();
+        if of_user.len() >= self.0.sockets_per_user {
+            return Err(Refusal::TooMany);
+        }
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let connection = Arc::new(Connection::new(number, actor, self.0.queue_bytes));
+        of_user.push(Arc::clone(&connection));
+        if let Some(why) = self.0.stopped.get() {
+            connection.close(*why);
+        }
+        Ok(connection)
+    }
+
+    /// Forgets a connection everywhere. `rooms` are those that it may hear.
+    pub(super) fn disconnect(&self, connection: &Arc<Connection>, rooms: impl Iterator<Item = RoomId>) {
+        let user = connection.actor.user;
+        if let Some(mut of_user) = self.0.users.get_mut(&user) {
+            of_user.retain(|other| other.number != connection.number);
+        }
+        self.0.users.remove_if(&user, |_, of_user| of_user.is_empty());
+        for room in rooms {
+            self.unlisten(connection, room);
+        }
+    }
+
+    /// The room, locked; made if it is not there.
+    fn with_room<T>(&self, id: RoomId, act: impl FnOnce(&mut Room) -> T) -> T {
+        loop {
+            let room = Arc::clone(&self.0.rooms.entry(id).or_default());
+            let mut room = lock(&room);
+            if !room.gone {
+                return act(&mut room);
+            }
+        }
+    }
+
+    /// The room, locked, if anyone listens.
+    pub(super) fn with_known<T>(&self, id: RoomId, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
+        let room = Arc::clone(&*self.0.rooms.get(&id)?);
+        let mut room = lock(&room);
+        (!room.gone).then(|| act(&mut room))
+    }
+
+    /// Drops the room from the hub if nobody listens.
+    pub(super) fn tidy(&self, id: RoomId) {
+        self.0.rooms.remove_if(&id, |_, room| {
+            let mut room = lock(room);
+            room.gone = room.is_idle();
+            room.gone
+        });
+    }
+
+    /// The connection hears the room from now on. Asking twice is asking once.
+    pub(super) fn listen(&self, connection: &Arc<Connection>, room: RoomId) {
+        self.with_room(room, |found| Self::add_listener(found, connection));
+        self.presence_changed(room);
+    }
+
+    fn add_listener(room: &mut Room, connection: &Arc<Connection>) {
+        if room.listeners.iter().any(|other| other.number == connection.number) {
+            return;
+        }
+        room.listeners.push(Arc::clone(connection));
+        room.here.came(connection.actor.user, &connection.actor.person);
+    }
+
+    /// The connection hears the room no more.
+    pub(super) fn unlisten(&self, connection: &Arc<Connection>, room: RoomId) {
+        let user = connection.actor.user;
+        let gone = self.with_known(room, |found| {
+            let before = found.listeners.len();
+            found.listeners.retain(|other| other.number != connection.number);
+            found.lookers.retain(|other| other.number != connection.number);
+            before > found.listeners.len() && found.here.went(user)
+        });
+        if gone == Some(true) {
+            self.gone_after_grace(room, user);
+        }
+        self.tidy(room);
+    }
+
+    /// Hands on what is new. `news` are in the order of their commit; across rooms there is no order to keep.
+    pub fn publish(&self, news: Vec<News>) {
+        let mut by_room: Vec<(RoomId, Vec<&News>)> = Vec::new();
+        let mut index: HashMap<RoomId, usize> = HashMap::new();
+        for item in &news {
+            let at = *index.entry(item.room).or_insert_with(|| {
+                by_room.push((item.room, Vec::new()));
+                by_room.len() - 1
+            });
+            by_room[at].1.push(item);
+        }
+        for (room, mut of_room) in by_room {
+            // A turn changes who listens, so it goes by itself; what lies between two goes together.
+            while !of_room.is_empty() {
+                let plain = of_room.iter().take_while(|item| item.turn.is_none()).count();
+                let rest = of_room.split_off(plain.max(1));
+                match of_room[0].turn {
+                    Some((user, turn)) => self.publish_turn(room, of_room[0], user, turn),
+                    None => self.publish_plain(room, &of_room),
+                }
+                of_room = rest;
+            }
+        }
+    }
+
+    fn publish_plain(&self, id: RoomId, news: &[&News]) {
+        self.with_known(id, |room| {
+            let fresh: Vec<_> = news.iter().filter(|item| item.seq > room.last).collect();
+            for item in &fresh {
+                room.remember(item.seq, &item.json);
+            }
+            for listener in &room.listeners {
+                let waiting = |item: &&&News| Waiting::Log { room: id, seq: item.seq, json: item.json.clone(), last: false };
+                listener.push(fresh.iter().map(waiting));
+            }
+        });
+    }
+
+    fn publish_turn(&self, id: RoomId, news: &News, user: UserId, turn: Turn) {
+        // A newcomer's own connections hear the room from their join on, whether or not anyone listened before.
+        let newcomers = match turn {
+            Turn::Joined => self.0.users.get(&user).map(|of_user| of_user.clone()).unwrap_or_default(),
+            Turn::Left => Vec::new(),
+        };
+        let hand_on = |room: &mut Room| {
+            if news.seq <= room.last {
+                return;
+            }
+            newcomers.iter().for_each(|connection| Self::add_listener(room, connection));
+            room.remember(news.seq, &news.json);
+            for listener in &room.listeners {
+                let last = turn == Turn::Left && listener.actor.user == user;
+                listener.push(std::iter::once(Waiting::Log { room: id, seq: news.seq, json: news.json.clone(), last }));
+            }
+            if turn == Turn::Left {
+                room.listeners.retain(|listener| listener.actor.user != user);
+                room.lookers.retain(|looker| looker.actor.user != user);
+                room.here.left(user);
+            }
+        };
+        if newcomers.is_empty() {
+            self.with_known(id, hand_on);
+        } else {
+            self.with_room(id, hand_on);
+        }
+        self.presence_changed(id);
+        self.tidy(id);
+    }
+
+    /// There is an event at `seq` in the room's log; who has not been handed it reads the log.
+    pub fn heard_of(&self, room: RoomId, seq: Seq) {
+        self.with_known(room, |found| {
+            if found.last.max(found.heard_of) < seq {
+                found.heard_of = seq;
+                found.listeners.iter().for_each(|listener| listener.fall_behind());
+            }
+        });
+    }
+
+    /// The end of a room's log from after `after` to `to`, if memory has all of it.
+    pub(super) fn tail(&self, room: RoomId, after: Seq, to: Seq) -> Option<Vec<(Seq, Bytes)>> {
+        self.with_known(room, |found| found.tail(after, to)).flatten()
+    }
+
+    /// Tells all connections of a person something beside the log.
+    pub fn tell_user(&self, user: UserId, event: &Event) {
+        if let Some(of_user) = self.0.users.get(&user) {
+            of_user.iter().for_each(|connection| connection.tell(event));
+        }
+    }
+
+    /// Ends the connections that stand on a login.
+    pub fn close_login(&self, login: LoginId, why: Closing) {
+        for of_user in &self.0.users {
+            of_user.iter().filter(|connection| connection.actor.login == login).for_each(|connection| connection.close(why));
+        }
+    }
+
+    /// Ends every connection, and each that still comes.
+    pub fn stop(&self, why: Closing) {
+        let _stopped_before = self.0.stopped.set(why);
+        for of_user in &self.0.users {
+            of_user.iter().for_each(|connection| connection.close(why));
+        }
+    }
+
+    /// Who is in a room now; none when nobody listens.
+    #[must_use]
+    pub fn presence(&self, room: RoomId, slug: &Slug) -> Option<Presence> {
+        self.with_known(room, |found| found.here.presence(slug))
+    }
+}

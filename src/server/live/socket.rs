@@ -1,0 +1,489 @@
+//! One socket: a task that reads commands and, when woken, writes what waits.
+//!
+//! What it has told its client of each room is its *cursor* there. The rule that makes the log whole for the client: an event
+//! goes out only if it is the one after the cursor; an older one was told already, a later one means that something is
+//! missing, and what is missing is read from the log. So it may listen first and read then, and what comes twice is
+//! dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::connection::{Closing, Connection, Waiting};
+use super::hub::{Hub, json};
+use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
+use crate::server::chat::{Actor, Chat, Reply, fault, room_state};
+use crate::server::store::RoomId;
+
+/// Bytes of a frame in which events are joined, about.
+const FRAME: usize = 64 * 1024;
+
+/// How long the end of a connection may take: the close frame, and the client's answer.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How many seconds' worth of commands may come at once.
+const COMMAND_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+
+/// Seconds in which the first command must have come.
+const HELLO: Duration = Duration::from_secs(20);
+
+/// What every socket of a server shares.
+#[derive(Clone)]
+pub struct Sockets {
+    pub chat: Chat,
+    /// Names this build to the browser's code: another one reloads.
+    pub build: Arc<str>,
+    pub tasks: TaskTracker,
+}
+
+impl Sockets {
+    /// Answers an upgrade whose login and origin have been checked. Buffers are small: most sockets are idle, and what an idle
+    /// one costs is what bounds how many there may be.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`].
+    pub fn upgrade(&self, upgrade: WebSocketUpgrade, actor: Actor) -> Result<Response, Refusal> {
+        let settings = self.chat.settings();
+        let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
+        let registered = Registered::new(&self.chat, actor)?;
+        let rate = NonZeroU32::new(settings.command_rate).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(rate).allow_burst(rate.saturating_mul(COMMAND_BURST));
+        let upgrade = upgrade
+            .protocols([protocol::LINES])
+            .read_buffer_size(1024)
+            .write_buffer_size(16 * 1024)
+            .max_write_buffer_size(2 * 1024 * 1024)
+            .max_message_size(frame_max)
+            .max_frame_size(frame_max);
+        let (chat, build, tasks) = (self.chat.clone(), Arc::clone(&self.build), self.tasks.clone());
+        Ok(upgrade.on_upgrade(move |socket| {
+            let lines = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == protocol::LINES.as_bytes());
+            let session = Session {
+                cursors: HashMap::new(),
+                slugs: HashMap::new(),
+                commands: RateLimiter::direct(quota),
+                greeted: false,
+                lines,
+                build,
+                registered,
+                chat,
+            };
+            // Tracked, so that a stopping server waits for the farewells.
+            tasks.track_future(Box::pin(session.run(socket)))
+        }))
+    }
+}
+
+/// A connection in the hub; forgotten there when dropped, however its task ends.
+struct Registered {
+    hub: Hub,
+    connection: Arc<Connection>,
+    /// The rooms that it may be listening to.
+    rooms: Vec<RoomId>,
+}
+
+impl Registered {
+    fn new(chat: &Chat, actor: Actor) -> Result<Self, Refusal> {
+        let hub = chat.hub().clone();
+        let connection = hub.connect(actor)?;
+        Ok(Self { hub, connection, rooms: Vec::new() })
+    }
+
+    fn listen(&mut self, room: RoomId) {
+        if !self.rooms.contains(&room) {
+            self.rooms.push(room);
+        }
+        self.hub.listen(&self.connection, room);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.hub.disconnect(&self.connection, self.rooms.drain(..));
+    }
+}
+
+struct Session {
+    chat: Chat,
+    registered: Registered,
+    build: Arc<str>,
+    /// The client takes several events in one frame, one a line.
+    lines: bool,
+    greeted: bool,
+    /// The last event of each room that the client was told.
+    cursors: HashMap<RoomId, Seq>,
+    slugs: HashMap<Slug, RoomId>,
+    commands: DefaultDirectRateLimiter,
+}
+
+/// Frames on their way out.
+struct Outgoing {
+    lines: bool,
+    buffer: BytesMut,
+    frames: Vec<Bytes>,
+}
+
+impl Outgoing {
+    fn new(lines: bool) -> Self {
+        Self { lines, buffer: BytesMut::new(), frames: Vec::new() }
+    }
+
+    fn add(&mut self, json: Bytes) {
+        if !self.lines {
+            return self.frames.push(json);
+        }
+        if !self.buffer.is_empty() {
+            if self.buffer.len() + json.len() < FRAME {
+                self.buffer.extend_from_slice(b"\n");
+                return self.buffer.extend_from_slice(&json);
+            }
+            self.frames.push(self.buffer.split().freeze());
+        }
+        // One event alone is sent as it is, shared with everyone else's.
+        if self.frames.is_empty() && self.buffer.is_empty() {
+            self.frames.push(json);
+        } else {
+            if let Some(single) = self.frames.pop() {
+                if single.len() + json.len() < FRAME {
+                    self.buffer.extend_from_slice(&single);
+                    self.buffer.extend_from_slice(b"\n");
+                } else {
+                    self.frames.push(single);
+                }
+            }
+            self.buffer.extend_from_slice(&json);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        if !self.buffer.is_empty() {
+            self.frames.push(self.buffer.freeze());
+        }
+        self.frames
+    }
+}
+
+impl Session {
+    fn hub(&self) -> &Hub {
+        &self.registered.hub
+    }
+
+    fn me(&self) -> &Actor {
+        &self.registered.connection.actor
+    }
+
+    async fn run(mut self, mut socket: WebSocket) {
+        let why = match self.serve(&mut socket).await {
+            Ok(()) => None,
+            Err(why) => Some(why),
+        };
+        if let Some(why) = why {
+            let (code, reason) = why.code();
+            tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
+            let close = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+            let farewell = async {
+                if socket.send(close).await.is_ok() {
+                    // Until the client has answered, what it was told may still be on its way.
+                    while let Some(Ok(_)) = socket.recv().await {}
+                }
+            };
+            let _late = timeout(FAREWELL, farewell).await;
+        }
+    }
+
+    /// Until the client goes (`Ok`), or the server ends it.
+    async fn serve(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+        // The login may have ended between its check and now; from here on the hub tells.
+        match self.chat.actor(self.me().login).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(Closing::LoginEnded),
+            Err(_) => return Err(Closing::Fault),
+        }
+        let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
+        let connection = Arc::clone(&self.registered.connection);
+        let mut heard = Instant::now() + HELLO.min(idle);
+        loop {
+            tokio::select! {
+                frame = socket.recv() => {
+                    let frame = match frame {
+                        None => return Ok(()),
+                        Some(Err(error)) => return if is_too_large(&error) { Err(Closing::TooLarge) } else { Ok(()) },
+                        Some(Ok(frame)) => frame,
+                    };
+                    heard = Instant::now() + idle;
+                    match frame {
+                        Frame::Text(text) => self.command(socket, text.as_str()).await?,
+                        Frame::Binary(_) => return Err(Closing::NotText),
+                        Frame::Close(_) => return Ok(()),
+                        Frame::Ping(_) | Frame::Pong(_) => {}
+                    }
+                }
+                () = connection.woken() => self.flush(socket).await?,
+                () = sleep_until(heard) => return Err(Closing::Silent),
+            }
+        }
+    }
+
+    /// Writes what waits.
+    async fn flush(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+        let connection = Arc::clone(&self.registered.connection);
+        let taken = connection.take();
+        let mut out = Outgoing::new(self.lines);
+        let mut behind = taken.behind;
+        if self.greeted {
+            for event in taken.events {
+                behind |= !self.pass(event, &mut out);
+            }
+        } else {
+            // Before the welcome nothing of a log goes out; what was handed over is in what the welcome reads.
+            for event in taken.events {
+                if let Waiting::Beside(json) = event {
+                    out.add(json);
+                }
+            }
+        }
+        if behind && self.greeted {
+            self.catch_up(&mut out).await.map_err(|_| Closing::Fault)?;
+        }
+        self.send(socket, out.finish()).await?;
+        taken.closing.map_or(Ok(()), Err)
+    }
+
+    async fn send(&self, socket: &mut WebSocket, frames: Vec<Bytes>) -> Result<(), Closing> {
+        let mut woken = false;
+        let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
+        for frame in frames {
+            let text = Utf8Bytes::try_from(frame).map_err(|_| Closing::Fault)?;
+            let connection = &self.registered.connection;
+            let sending = timeout(patience, socket.send(Frame::Text(text)));
+            tokio::pin!(sending);
+            loop {
+                tokio::select! {
+                    biased;
+                    sent = &mut sending => match sent {
+                        Err(_) => return Err(Closing::TooSlow),
+                        // The client is gone; reading says so next.
+                        Ok(_) => break,
+                    },
+                    // While it takes nothing: an ended login still ends it. What else waits is taken afterwards.
+                    () = connection.woken() => {
+                        woken = true;
+                        if let Some(why) = connection.closing() {
+                            return Err(why);
+                        }
+                    }
+                }
+            }
+        }
+        // What woke it meanwhile is looked at next.
+        if woken {
+            self.registered.connection.wake();
+        }
+        Ok(())
+    }
+
+    /// Lets an event out if it is the one after its room's cursor; false when something before it is missing.
+    fn pass(&mut self, event: Waiting, out: &mut Outgoing) -> bool {
+        match event {
+            Waiting::Beside(json) => out.add(json),
+            Waiting::Log { room, seq, json, last } => {
+                match self.cursors.get_mut(&room) {
+                    Some(cursor) if seq <= *cursor => return true,
+                    Some(cursor) if seq == cursor.next() => *cursor = seq,
+                    Some(_) => return false,
+                    // The first of a room that this person has just joined, by whichever door.
+                    None => {
+                        if !self.registered.rooms.contains(&room) {
+                            self.registered.rooms.push(room);
+                        }
+                        self.cursors.insert(room, seq);
+                    }
+                }
+                if last {
+                    self.cursors.remove(&room);
+                }
+                out.add(json);
+            }
+        }
+        true
+    }
+
+    /// Reads what is missing, of every room: who is a member of what, and from each cursor to the log's end.
+    async fn catch_up(&mut self, out: &mut Outgoing) -> Result<(), Refusal> {
+        let user = self.me().user;
+        for room in self.chat.joined_ids(user).await? {
+            self.registered.listen(room);
+        }
+        let rooms = self.chat.joined(user).await?;
+        let mut parted: Vec<RoomId> = self.cursors.keys().copied().collect();
+        parted.retain(|id| !rooms.iter().any(|row| row.id == *id));
+        for row in &rooms {
+            let slug = row.slug().map_err(fault)?;
+            // A room joined meanwhile: from the join on.
+            let cursor = self.cursors.get(&row.id).copied().unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1));
+            self.replay(row.id, &slug, cursor, row.last(), out).await?;
+            self.slugs.insert(slug, row.id);
+        }
+        for id in parted {
+            self.cursors.remove(&id);
+            self.hub().unlisten(&self.registered.connection, id);
+            if let Some(event) = self.chat.parting(id, user).await? {
+                out.add(json(&event));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the room's log says after `cursor` to `to`; or [`Event::Limited`] where that is too much.
+    async fn replay(&mut self, room: RoomId, slug: &Slug, cursor: Seq, to: Seq, out: &mut Outgoing) -> Result<(), Refusal> {
+        self.cursors.insert(room, cursor.max(to));
+        if cursor >= to {
+            return Ok(());
+        }
+        if to.0 - cursor.0 > i64::from(self.chat.settings().replay_max) {
+            out.add(json(&Event::Limited { room: slug.clone(), from: cursor.next(), to }));
+            return Ok(());
+        }
+        if let Some(tail) = self.hub().tail(room, cursor, to) {
+            tail.into_iter().for_each(|(_, json)| out.add(json));
+            return Ok(());
+        }
+        let events = self.chat.replay(room, slug, cursor, to).await?;
+        events.iter().for_each(|event| out.add(json(event)));
+        Ok(())
+    }
+
+    fn tell(&self, event: &Event) {
+        self.registered.connection.tell(event);
+    }
+
+    fn refuse(&self, room: Option<&Slug>, why: Refusal) {
+        let message = why.to_string();
+        self.tell(&Event::Error { id: None, room: room.cloned(), why, message });
+    }
+
+    async fn command(&mut self, socket: &mut WebSocket, text: &str) -> Result<(), Closing> {
+        let command: Command = match serde_json::from_str(text) {
+            Ok(command) => command,
+            Err(_) => {
+                self.refuse(None, Refusal::BadRequest);
+                return Ok(());
+            }
+        };
+        // Messages have a limit of their own, by person.
+        if !matches!(command, Command::Send { .. })
+            && let Err(not_until) = self.commands.check()
+        {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
+            self.refuse(None, Refusal::TooFast { retry_after_ms });
+            return Ok(());
+        }
+        let actor = self.me().clone();
+        match command {
+            Command::Hello { rooms, epoch, look } => {
+                let frames = self.hello(rooms, epoch).await.map_err(|_| Closing::Fault)?;
+                self.send(socket, frames).await?;
+                self.look(look.as_ref()).await;
+            }
+            Command::Ping => self.tell(&Event::Pong),
+            Command::Send { room, id, text } => {
+                let reply = Reply::Connection(Arc::clone(&self.registered.connection));
+                self.chat.send_with(&actor, &room, id, text, reply).await;
+            }
+            Command::Read { room, seq } => {
+                if let Err(why) = self.chat.mark_read(&actor, &room, seq).await {
+                    self.refuse(Some(&room), why);
+                }
+            }
+            Command::Join { room } => {
+                if let Err(why) = self.chat.join(&actor, &room).await {
+                    self.refuse(Some(&room), why);
+                }
+            }
+            Command::Leave { room } => {
+                if let Err(why) = self.chat.leave(&actor, &room).await {
+                    self.refuse(Some(&room), why);
+                }
+            }
+            Command::Look { room } => self.look(room.as_ref()).await,
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self, room: Option<&Slug>) {
+        let known = room.and_then(|slug| self.slugs.get(slug).map(|id| (*id, slug)));
+        if let (Some(slug), None) = (room, known) {
+            // A room joined since the welcome.
+            match self.chat.joined(self.me().user).await {
+                Ok(rows) => {
+                    for row in rows {
+                        if let Ok(slug) = row.slug() {
+                            self.slugs.insert(slug, row.id);
+                        }
+                    }
+                }
+                Err(why) => self.refuse(Some(slug), why),
+            }
+        }
+        let room = room.and_then(|slug| self.slugs.get(slug).map(|id| (*id, slug)));
+        self.hub().look(&self.registered.connection, room);
+    }
+
+    /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named.
+    async fn hello(&mut self, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<Vec<Bytes>, Refusal> {
+        let user = self.me().user;
+        for room in self.chat.joined_ids(user).await? {
+            self.registered.listen(room);
+        }
+        let rooms = self.chat.joined(user).await?;
+        let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, _>>()?;
+        let mut out = Outgoing::new(self.lines);
+        out.add(json(&Event::Welcome {
+            user: self.me().person.user.clone(),
+            epoch: self.chat.epoch(),
+            version: protocol::VERSION,
+            build: self.build.to_string(),
+            rooms: states,
+        }));
+        self.cursors.clear();
+        self.slugs.clear();
+        for row in &rooms {
+            let slug = row.slug().map_err(fault)?;
+            let last = row.last();
+            match named.get(&slug) {
+                // Of another database, or ahead of this one: void.
+                Some(seq) if epoch != Some(self.chat.epoch()) || *seq > last => {
+                    out.add(json(&Event::Limited { room: slug.clone(), from: Seq(1), to: last }));
+                    self.cursors.insert(row.id, last);
+                }
+                Some(seq) => self.replay(row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
+                None => {
+                    self.cursors.insert(row.id, last);
+                }
+            }
+            self.slugs.insert(slug, row.id);
+        }
+        // A room that was left by another door while this client was away.
+        for (slug, _) in named.iter().filter(|(slug, _)| !self.slugs.contains_key(slug)) {
+            self.refuse(Some(slug), Refusal::NotMember);
+        }
+        self.greeted = true;
+        Ok(out.finish())
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    use std::error::Error;
+    error.source().is_some_and(|source| source.to_string().contains("too"))
+}

@@ -1,0 +1,10 @@
+//! Only on the server: the rules ([`chat`]), what is kept ([`store`]), who is told ([`live`]), and the doors ([`web`]).
+
+pub mod chat;
+pub mod config;
+pub mod live;
+mod serve;
+pub mod store;
+pub mod web;
+
+pub use serve::{Running, StartError, start};

@@ -1,0 +1,216 @@
+//! Starting and stopping a server: what is opened in which order, the loop that accepts connections, and a stop that loses nothing.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use leptos::config::LeptosOptions;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::chat::Chat;
+use super::config::Settings;
+use super::live::Closing;
+use super::live::socket::Sockets;
+use super::store::{Store, StoreError};
+use super::web::{self, Assets, Peer};
+
+/// Bytes that the kernel may hold for a client that reads slowly. Beyond, the server's own bounded queue counts.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// How often sessions whose time is over are deleted.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Why a server did not start; each is one line for the person who started it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {addr}: {source}")]
+    Bind { addr: SocketAddr, source: std::io::Error },
+    #[error("the data folder {} cannot be used: {source}", path.display())]
+    Data { path: PathBuf, source: std::io::Error },
+    #[error("{} is in use by another snug server", path.display())]
+    InUse { path: PathBuf },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    stopping: CancellationToken,
+    done: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops it: no new connections, sockets are told to come back, requests under way are finished, everything is written.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.done.await {
+            tracing::error!(%error, "the server did not stop in order");
+        }
+    }
+}
+
+/// Starts a server. It listens when this returns.
+///
+/// # Errors
+/// [`StartError`]: the port, the data folder or the database cannot be had.
+pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    let bind = |source| StartError::Bind { addr: settings.addr, source };
+    let listener = listen(settings.addr).map_err(bind)?;
+    let addr = listener.local_addr().map_err(bind)?;
+    let lock = lock(&settings)?;
+    let url = settings.database_url.as_ref().map(super::config::DatabaseUrl::as_str);
+    let store = Store::open(url, &settings.data).await?;
+
+    let background = TaskTracker::new();
+    let connections = TaskTracker::new();
+    let stopping = CancellationToken::new();
+    let chat = Chat::start(store.clone(), settings.clone(), &background).await?;
+    let assets = Assets::new();
+    let app = web::App {
+        sockets: Sockets { chat: chat.clone(), build: assets.build(), tasks: connections.clone() },
+        sessions: store.sessions(),
+        leptos: leptos_options(addr),
+        settings: Arc::new(settings.clone()),
+        stopping: stopping.clone(),
+        chat: chat.clone(),
+        assets,
+    };
+    background.spawn(sweep(store.clone(), stopping.clone()));
+    // Tells Leptos which async runtime it is in; the routes themselves are served by one handler.
+    let _routes = leptos_axum::generate_route_list(crate::app::App);
+    let router = web::router(app);
+    tracing::info!(%addr, "listening on http://{addr}");
+
+    let done = tokio::spawn({
+        let stopping = stopping.clone();
+        async move {
+            accept(listener, router, &settings, &stopping, &connections).await;
+            tracing::info!("stopping");
+            chat.hub().stop(Closing::Stopping);
+            connections.close();
+            let patience = Duration::from_secs(settings.shutdown_timeout.into());
+            if timeout(patience, connections.wait()).await.is_err() {
+                tracing::warn!(left = connections.len(), "connections were cut off");
+            }
+            chat.drain().await;
+            store.close().await;
+            drop(lock);
+            tracing::info!("stopped");
+        }
+    });
+    Ok(Running { addr, stopping, done })
+}
+
+fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+    // A restart takes the port although old connections linger.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    // A crowd that comes back at once waits in the queue of the kernel (which cuts it to its own bound).
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Locks the SQLite file's folder for this process; with PostgreSQL there is nothing to lock.
+fn lock(settings: &Settings) -> Result<Option<File>, StartError> {
+    let path: PathBuf = match settings.database_url.as_ref().map(|url| url.as_str()) {
+        None => {
+            let data = |source| StartError::Data { path: settings.data.clone(), source };
+            std::fs::create_dir_all(&settings.data).map_err(data)?;
+            settings.data.join("lock")
+        }
+        Some(url) => match url.strip_prefix("sqlite://") {
+            Some(file) => Path::new(file).with_added_extension("lock"),
+            None => return Ok(None),
+        },
+    };
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| StartError::Data { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse { path: path.parent().unwrap_or(&path).to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(StartError::Data { path, source }),
+    }
+}
+
+/// What the build decided, as Leptos wants to hear it.
+fn leptos_options(addr: SocketAddr) -> LeptosOptions {
+    let reload_port = std::env::var("LEPTOS_RELOAD_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3001);
+    LeptosOptions::builder().output_name("snug").site_pkg_dir("pkg").site_addr(addr).reload_port(reload_port).build()
+}
+
+async fn sweep(store: Store, stopping: CancellationToken) {
+    loop {
+        if let Err(error) = store.sessions().delete_expired().await {
+            tracing::warn!(%error, "sessions whose time is over were not deleted");
+        }
+        tokio::select! {
+            () = sleep(SWEEP) => {}
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, settings: &Settings, stopping: &CancellationToken, connections: &TaskTracker) {
+    let mut builder = http1::Builder::new();
+    // The header timeout bounds a connection that is kept alive and idle, too.
+    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(settings.header_timeout.into())).max_buf_size(64 * 1024);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                connections.spawn(connection(stream, peer, router.clone(), builder.clone(), stopping.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: some will be closed.
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, builder: http1::Builder, stopping: CancellationToken) {
+    // Without it the last part of a page waits for an acknowledgement, 40 ms long.
+    let _unset = stream.set_nodelay(true);
+    let _unset = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let answer = router.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+    });
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let outcome = tokio::select! {
+        outcome = &mut serving => outcome,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,234 @@
+//! Accounts (how one logs in), users (who one is) and logins (what a request stands on).
+
+use uuid::Uuid;
+
+use super::{AccountId, Conn, LoginId, Store, StoreError, UserId, on, read_one, write_one};
+use crate::protocol::Micros;
+
+/// A person as the database knows them.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct UserRow {
+    pub user_id: UserId,
+    pub account_id: AccountId,
+    pub username: String,
+    pub display_name: String,
+    pub admin: bool,
+}
+
+/// What is needed to check a password.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Credentials {
+    pub account_id: AccountId,
+    pub user_id: UserId,
+    pub password_hash: String,
+    pub disabled: bool,
+}
+
+/// A login that has not ended.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct LoginRow {
+    pub id: Uuid,
+    pub created_at: i64,
+    pub seen_at: i64,
+    pub address: String,
+    pub agent: String,
+}
+
+/// A new account with its user.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    pub account_id: AccountId,
+    pub user_id: UserId,
+    pub email: String,
+    pub email_key: String,
+    pub username: String,
+    pub username_key: String,
+    /// A PHC string.
+    pub password_hash: String,
+    pub at: Micros,
+}
+
+/// Adds an account and its user. The first one of a database is its administrator.
+///
+/// # Errors
+/// Also when the e-mail address (`accounts.email_key`) or username (`users.username_key`) is taken.
+pub async fn add(conn: &mut Conn<'_>, new: &NewAccount) -> Result<(), StoreError> {
+    // A lock on the one row of `server`, so that two newcomers are not both the first.
+    on!(conn, c => sqlx::query("UPDATE server SET one = 1 WHERE one = 1").execute(c).await.map(|_| ()))?;
+    on!(conn, c => sqlx::query(
+        "INSERT INTO accounts (id, email, email_key, password_hash, admin, created_at)
+         VALUES ($1, $2, $3, $4, NOT EXISTS (SELECT 1 FROM accounts), $5)",
+    )
+    .bind(new.account_id)
+    .bind(&new.email)
+    .bind(&new.email_key)
+    .bind(&new.password_hash)
+    .bind(new.at.0)
+    .execute(c)
+    .await
+    .map(|_| ()))?;
+    on!(conn, c => sqlx::query(
+        "INSERT INTO users (id, account_id, username, username_key, display_name, created_at) VALUES ($1, $2, $3, $4, $3, $5)",
+    )
+    .bind(new.user_id)
+    .bind(new.account_id)
+    .bind(&new.username)
+    .bind(&new.username_key)
+    .bind(new.at.0)
+    .execute(c)
+    .await
+    .map(|_| ()))?;
+    Ok(())
+}
+
+impl Store {
+    /// The account with this e-mail address or this username, both as keys (without case).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn credentials(&self, key: &str) -> Result<Option<Credentials>, StoreError> {
+        let found = read_one!(self, c => sqlx::query_as(
+            "SELECT a.id AS account_id, u.id AS user_id, a.password_hash, a.disabled_at IS NOT NULL AS disabled
+             FROM accounts a JOIN users u ON u.account_id = a.id
+             WHERE a.email_key = $1 OR u.username_key = $1",
+        )
+        .bind(key)
+        .fetch_optional(c)
+        .await)?;
+        Ok(found)
+    }
+
+    /// The password hash of an account.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn password_hash(&self, account: AccountId) -> Result<Option<String>, StoreError> {
+        let found = read_one!(self, c => sqlx::query_scalar("SELECT password_hash FROM accounts WHERE id = $1")
+            .bind(account)
+            .fetch_optional(c)
+            .await)?;
+        Ok(found)
+    }
+
+    /// Sets a password hash and ends the account's logins but `keep`; returns those ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_password(&self, account: AccountId, hash: &str, keep: LoginId, at: Micros) -> Result<Vec<LoginId>, StoreError> {
+        let mut tx = self.write().await?;
+        let conn = &mut tx.conn();
+        on!(conn, c => sqlx::query("UPDATE accounts SET password_hash = $2 WHERE id = $1")
+            .bind(account)
+            .bind(hash)
+            .execute(c)
+            .await
+            .map(|_| ()))?;
+        let ended = on!(conn, c => sqlx::query_scalar(
+            "UPDATE logins SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL RETURNING id",
+        )
+        .bind(account)
+        .bind(keep)
+        .bind(at.0)
+        .fetch_all(c)
+        .await)?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Replaces a password hash by one of newer parameters, if it is still the old one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn upgrade_password(&self, account: AccountId, old: &str, new: &str) -> Result<(), StoreError> {
+        write_one!(self, c => sqlx::query("UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+            .bind(account)
+            .bind(old)
+            .bind(new)
+            .execute(c)
+            .await
+            .map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Starts a login.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn add_login(&self, id: LoginId, account: AccountId, address: &str, agent: &str, at: Micros) -> Result<(), StoreError> {
+        write_one!(self, c => sqlx::query(
+            "INSERT INTO logins (id, account_id, created_at, seen_at, address, agent) VALUES ($1, $2, $3, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(account)
+        .bind(at.0)
+        .bind(address)
+        .bind(agent)
+        .execute(c)
+        .await
+        .map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Who a login is of; none when it has ended, or the account is disabled.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_of_login(&self, login: LoginId) -> Result<Option<UserRow>, StoreError> {
+        let found = read_one!(self, c => sqlx::query_as(
+            "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin
+             FROM logins l JOIN accounts a ON a.id = l.account_id JOIN users u ON u.account_id = a.id
+             WHERE l.id = $1 AND l.ended_at IS NULL AND a.disabled_at IS NULL",
+        )
+        .bind(login)
+        .fetch_optional(c)
+        .await)?;
+        Ok(found)
+    }
+
+    /// Notes that a login was used.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn touch_login(&self, login: LoginId, at: Micros) -> Result<(), StoreError> {
+        write_one!(self, c => sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1 AND ended_at IS NULL")
+            .bind(login)
+            .bind(at.0)
+            .execute(c)
+            .await
+            .map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Ends a login of this account; false when it has none such that has not ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_login(&self, account: AccountId, login: LoginId, at: Micros) -> Result<bool, StoreError> {
+        let ended = write_one!(self, c => sqlx::query(
+            "UPDATE logins SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL",
+        )
+        .bind(login)
+        .bind(account)
+        .bind(at.0)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(ended > 0)
+    }
+
+    /// The account's logins that have not ended and were used since `since`, the latest used first; 100 at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn logins(&self, account: AccountId, since: Micros) -> Result<Vec<LoginRow>, StoreError> {
+        let found = read_one!(self, c => sqlx::query_as(
+            "SELECT id, created_at, seen_at, address, agent FROM logins
+             WHERE account_id = $1 AND ended_at IS NULL AND seen_at >= $2 ORDER BY seen_at DESC, id DESC LIMIT 100",
+        )
+        .bind(account)
+        .bind(since.0)
+        .fetch_all(c)
+        .await)?;
+        Ok(found)
+    }
+}

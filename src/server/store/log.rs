@@ -1,0 +1,220 @@
+//! Reading a room's log.
+
+use uuid::Uuid;
+
+use super::{Conn, RoomId, StoreError, UserId, on};
+use crate::protocol::{Event, Membership, Message, Micros, Person, Seq, Slug};
+
+/// A message of a room with its author.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct MessageRow {
+    seq: i64,
+    id: Uuid,
+    text: String,
+    at: i64,
+    username: String,
+    display_name: String,
+}
+
+/// A join or a leave.
+#[derive(Clone, Debug, sqlx::FromRow)]
+struct NoteRow {
+    seq: i64,
+    kind: String,
+    at: i64,
+    username: String,
+    display_name: String,
+}
+
+/// An event of the log, joined to the message as it is now.
+#[derive(Clone, Debug, sqlx::FromRow)]
+struct LogRow {
+    seq: i64,
+    kind: String,
+    at: i64,
+    username: Option<String>,
+    display_name: Option<String>,
+    id: Option<Uuid>,
+    text: Option<String>,
+}
+
+/// A person by their username and display name.
+#[must_use]
+pub fn person(user: String, display_name: String) -> Person {
+    Person { name: (display_name != user).then_some(display_name), user }
+}
+
+impl MessageRow {
+    fn event(self, room: &Slug) -> Event {
+        Event::Message(Message {
+            room: room.clone(),
+            seq: Seq(self.seq),
+            id: self.id,
+            by: person(self.username, self.display_name),
+            text: self.text,
+            at: Micros(self.at),
+        })
+    }
+}
+
+fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Person) -> Option<Event> {
+    let membership = Membership { room: room.clone(), seq: Seq(seq), by, at: Micros(at) };
+    match kind {
+        "joined" => Some(Event::Joined(membership)),
+        "left" => Some(Event::Left(membership)),
+        _ => None,
+    }
+}
+
+impl LogRow {
+    /// None for a kind that this program does not tell of.
+    fn event(self, room: &Slug) -> Option<Event> {
+        let by = person(self.username?, self.display_name?);
+        match (self.kind.as_str(), self.id, self.text) {
+            ("message", Some(id), Some(text)) => {
+                Some(Event::Message(Message { room: room.clone(), seq: Seq(self.seq), id, by, text, at: Micros(self.at) }))
+            }
+            (kind, ..) => note(room, kind, self.seq, self.at, by),
+        }
+    }
+}
+
+/// Which page of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    Latest,
+    /// What comes right before this place.
+    Before(Seq),
+    /// What comes right after this place.
+    After(Seq),
+}
+
+/// A page of a log, by `seq`.
+#[derive(Clone, Debug, Default)]
+pub struct PageRows {
+    pub events: Vec<Event>,
+    /// There is more before the first of these.
+    pub older: Option<Seq>,
+    /// There is more after the last of these.
+    pub newer: bool,
+}
+
+/// A page of `limit` messages, and the joins and leaves between them (the `limit` nearest to the page's end, so that a crowd that
+/// comes does not push the messages off it). Costs the same however long the log is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, limit: usize) -> Result<PageRows, StoreError> {
+    let more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+    let mut messages: Vec<MessageRow> = match page {
+        Page::Latest | Page::Before(_) => on!(conn, c => sqlx::query_as(
+            "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
+             WHERE m.room_id = $1 AND m.seq < $2 AND m.deleted_at IS NULL ORDER BY m.seq DESC LIMIT $3",
+        )
+        .bind(room)
+        .bind(if let Page::Before(seq) = page { seq.0 } else { i64::MAX })
+        .bind(more)
+        .fetch_all(c)
+        .await)?,
+        Page::After(seq) => on!(conn, c => sqlx::query_as(
+            "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
+             WHERE m.room_id = $1 AND m.seq > $2 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
+        )
+        .bind(room)
+        .bind(seq.0)
+        .bind(more)
+        .fetch_all(c)
+        .await)?,
+    };
+    let overflow = messages.len() > limit;
+    messages.truncate(limit);
+    if !matches!(page, Page::After(_)) {
+        messages.reverse();
+    }
+    // The places that the page covers: from its first message (or the log's beginning) to its last (or the log's end).
+    let (from, to) = match page {
+        Page::After(seq) => (seq.0 + 1, if overflow { messages.last().map_or(i64::MAX, |m| m.seq) } else { i64::MAX }),
+        Page::Latest | Page::Before(_) => (
+            if overflow { messages.first().map_or(1, |m| m.seq) } else { 1 },
+            if let Page::Before(seq) = page { seq.0 - 1 } else { i64::MAX },
+        ),
+    };
+    let mut notes: Vec<NoteRow> = on!(conn, c => sqlx::query_as(
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l JOIN users u ON u.id = l.user_id
+         WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
+    )
+    .bind(room)
+    .bind(from)
+    .bind(to)
+    .bind(more - 1)
+    .fetch_all(c)
+    .await)?;
+    notes.reverse();
+
+    let mut events = Vec::with_capacity(messages.len() + notes.len());
+    let mut notes = notes.into_iter().peekable();
+    for message in messages {
+        while let Some(before) = notes.next_if(|n| n.seq < message.seq) {
+            events.extend(note(slug, &before.kind, before.seq, before.at, person(before.username, before.display_name)));
+        }
+        events.push(message.event(slug));
+    }
+    for rest in notes {
+        events.extend(note(slug, &rest.kind, rest.seq, rest.at, person(rest.username, rest.display_name)));
+    }
+    let older = match page {
+        Page::After(seq) => (seq > Seq::ZERO).then(|| seq.next()),
+        Page::Latest | Page::Before(_) => overflow.then_some(Seq(from)),
+    };
+    let newer = match page {
+        Page::Latest => false,
+        Page::Before(seq) => {
+            on!(conn, c => sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM log WHERE room_id = $1 AND seq >= $2)")
+                .bind(room)
+                .bind(seq.0)
+                .fetch_one(c)
+                .await)?
+        }
+        Page::After(_) => overflow,
+    };
+    Ok(PageRows { events, older, newer })
+}
+
+/// What a room's log says from after `after` to `to`, as it stands now, with each event's place.
+///
+/// # Errors
+/// When the database fails.
+pub async fn replay(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Event>, StoreError> {
+    let rows: Vec<LogRow> = on!(conn, c => sqlx::query_as(
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name, m.id, m.text
+         FROM log l LEFT JOIN users u ON u.id = l.user_id
+         LEFT JOIN messages m ON m.room_id = l.room_id AND m.seq = l.message_seq AND m.deleted_at IS NULL
+         WHERE l.room_id = $1 AND l.seq > $2 AND l.seq <= $3 ORDER BY l.seq",
+    )
+    .bind(room)
+    .bind(after.0)
+    .bind(to.0)
+    .fetch_all(c)
+    .await)?;
+    Ok(rows.into_iter().filter_map(|row| row.event(slug)).collect())
+}
+
+/// How a former member left.
+///
+/// # Errors
+/// When the database fails.
+pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<Option<Event>, StoreError> {
+    let row: Option<(String, i64, i64, String, String)> = on!(conn, c => sqlx::query_as(
+        "SELECT r.slug, l.seq, l.at, u.username, u.display_name
+         FROM members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
+         JOIN log l ON l.room_id = m.room_id AND l.seq = m.until_seq
+         WHERE m.room_id = $1 AND m.user_id = $2",
+    )
+    .bind(room)
+    .bind(user)
+    .fetch_optional(c)
+    .await)?;
+    let Some((slug, seq, at, username, display_name)) = row else { return Ok(None) };
+    let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
+    Ok(note(&slug, "left", seq, at, person(username, display_name)))
+}

@@ -1,0 +1,357 @@
+//! Rooms and their members.
+
+use uuid::Uuid;
+
+use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
+use crate::protocol::{Micros, Seq, Slug, UNREAD_MAX};
+
+/// The first rooms of a database: slug and topic. Their name is the slug.
+const FIRST: [(&str, &str); 3] = [
+    ("general", "Everything that has no room of its own"),
+    ("random", "Whatever crosses your mind"),
+    ("help", "Questions, and people who know"),
+];
+
+/// The room that newcomers are members of.
+pub const NEWCOMERS: &str = "general";
+
+/// A room as one person sees it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct RoomRow {
+    pub id: RoomId,
+    slug: String,
+    pub name: String,
+    pub topic: String,
+    pub closed: bool,
+    pub member_count: i64,
+    pub last_seq: i64,
+    pub active_at: i64,
+    /// Up to where a current member has read; none for who is no member.
+    pub read_seq: Option<i64>,
+    /// Since when they are a member.
+    pub since_seq: Option<i64>,
+    /// Messages of others after `read_seq`, up to [`UNREAD_MAX`].
+    pub unread: i64,
+}
+
+impl RoomRow {
+    /// # Errors
+    /// When the database holds another form.
+    pub fn slug(&self) -> Result<Slug, StoreError> {
+        Slug::new(self.slug.as_str()).map_err(|_| StoreError::Malformed("rooms.slug"))
+    }
+
+    #[must_use]
+    pub fn member(&self) -> bool {
+        self.read_seq.is_some()
+    }
+
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        Seq(self.last_seq)
+    }
+
+    #[must_use]
+    pub fn read(&self) -> Seq {
+        Seq(self.read_seq.unwrap_or_default())
+    }
+
+    #[must_use]
+    pub fn unread(&self) -> u32 {
+        u32::try_from(self.unread).unwrap_or(UNREAD_MAX)
+    }
+}
+
+/// `$1` is the one who looks. The count walks the room's messages from the cursor on and stops at `UNREAD_MAX`.
+macro_rules! room_columns {
+    () => {
+        "SELECT r.id, r.slug, r.name, r.topic, r.closed_at IS NOT NULL AS closed, r.member_count, r.last_seq, r.active_at,
+                m.read_seq, m.since_seq,
+                CASE WHEN m.read_seq IS NULL OR m.read_seq >= r.last_seq THEN 0 ELSE (
+                  SELECT count(*) FROM (
+                    SELECT 1 AS one FROM messages x
+                    WHERE x.room_id = r.id AND x.seq > m.read_seq AND x.author_id <> $1 AND x.deleted_at IS NULL
+                    LIMIT 100
+                  ) AS counted
+                ) END AS unread
+         FROM rooms r"
+    };
+}
+
+/// Every room that `user` may see.
+///
+/// # Errors
+/// When the database fails.
+pub async fn visible(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
+    const SQL: &str = concat!(
+        room_columns!(),
+        " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
+          WHERE r.kind = 'public' OR m.user_id IS NOT NULL"
+    );
+    let rows = read_one!(store, c => sqlx::query_as(SQL).bind(user).fetch_all(c).await)?;
+    Ok(rows)
+}
+
+/// The rooms that `user` is a member of.
+///
+/// # Errors
+/// When the database fails.
+pub async fn joined(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
+    const SQL: &str = concat!(
+        room_columns!(),
+        " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id"
+    );
+    let rows = read_one!(store, c => sqlx::query_as(SQL).bind(user).fetch_all(c).await)?;
+    Ok(rows)
+}
+
+/// The ids alone of the rooms that `user` is a member of.
+///
+/// # Errors
+/// When the database fails.
+pub async fn joined_ids(store: &Store, user: UserId) -> Result<Vec<RoomId>, StoreError> {
+    let ids = read_one!(store, c => sqlx::query_scalar(
+        "SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL",
+    )
+    .bind(user)
+    .fetch_all(c)
+    .await)?;
+    Ok(ids)
+}
+
+/// One room as `user` sees it; none where they may not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn one(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Option<RoomRow>, StoreError> {
+    const SQL: &str = concat!(
+        room_columns!(),
+        " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
+          WHERE r.slug = $2 AND (r.kind = 'public' OR m.user_id IS NOT NULL)"
+    );
+    Ok(on!(conn, c => sqlx::query_as(SQL).bind(user).bind(slug.as_str()).fetch_optional(c).await)?)
+}
+
+/// A place in a room's log that was just taken, and whether the room is closed.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Place {
+    pub id: RoomId,
+    pub seq: i64,
+    pub closed: bool,
+}
+
+/// Takes the next place in a room's log, and with it the lock on the room until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_place(conn: &mut Conn<'_>, slug: &Slug, at: Micros) -> Result<Option<Place>, StoreError> {
+    Ok(on!(conn, c => sqlx::query_as(
+        "UPDATE rooms SET last_seq = last_seq + 1, active_at = $2 WHERE slug = $1
+         RETURNING id, last_seq AS seq, closed_at IS NOT NULL AS closed",
+    )
+    .bind(slug.as_str())
+    .bind(at.0)
+    .fetch_optional(c)
+    .await)?)
+}
+
+/// A room's kind and whether `user` is a current member.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Standing {
+    pub kind: String,
+    pub member: bool,
+}
+
+/// # Errors
+/// When the database fails.
+pub async fn standing(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<Standing, StoreError> {
+    Ok(on!(conn, c => sqlx::query_as(
+        "SELECT r.kind, EXISTS (SELECT 1 FROM members m WHERE m.room_id = r.id AND m.user_id = $2 AND m.until_seq IS NULL) AS member
+         FROM rooms r WHERE r.id = $1",
+    )
+    .bind(room)
+    .bind(user)
+    .fetch_one(c)
+    .await)?)
+}
+
+/// What happened to a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Joined,
+    Left,
+}
+
+impl Turn {
+    /// As in the column `log.kind`.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// Makes `user` a member, or ends that, at `seq`, and logs it. The caller has taken the place and checked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn turn(
+    conn: &mut Conn<'_>,
+    room: RoomId,
+    user: UserId,
+    role: &str,
+    turn: Turn,
+    seq: Seq,
+    at: Micros,
+) -> Result<(), StoreError> {
+    match turn {
+        // What was there before one came is not unread.
+        Turn::Joined => on!(conn, c => sqlx::query(
+            "INSERT INTO members (room_id, user_id, role, since_seq, read_seq) VALUES ($1, $2, $3, $4, $4)
+             ON CONFLICT (room_id, user_id) DO UPDATE
+             SET role = excluded.role, since_seq = excluded.since_seq, until_seq = NULL, read_seq = excluded.read_seq",
+        )
+        .bind(room)
+        .bind(user)
+        .bind(role)
+        .bind(seq.0)
+        .execute(c)
+        .await
+        .map(|_| ()))?,
+        Turn::Left => on!(conn, c => sqlx::query("UPDATE members SET until_seq = $3 WHERE room_id = $1 AND user_id = $2")
+            .bind(room)
+            .bind(user)
+            .bind(seq.0)
+            .execute(c)
+            .await
+            .map(|_| ()))?,
+    }
+    on!(conn, c => sqlx::query("UPDATE rooms SET member_count = member_count + $2 WHERE id = $1")
+        .bind(room)
+        .bind(if turn == Turn::Joined { 1_i64 } else { -1 })
+        .execute(c)
+        .await
+        .map(|_| ()))?;
+    on!(conn, c => sqlx::query("INSERT INTO log (room_id, seq, kind, user_id, at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(room)
+        .bind(seq.0)
+        .bind(turn.kind())
+        .bind(user)
+        .bind(at.0)
+        .execute(c)
+        .await
+        .map(|_| ()))?;
+    Ok(())
+}
+
+/// How many rooms `user` has made.
+///
+/// # Errors
+/// When the database fails.
+pub async fn made_by(conn: &mut Conn<'_>, user: UserId) -> Result<i64, StoreError> {
+    Ok(on!(conn, c => sqlx::query_scalar("SELECT count(*) FROM rooms WHERE created_by = $1").bind(user).fetch_one(c).await)?)
+}
+
+/// Which of `slug` and `slug-2`, `slug-3`, … are there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn slugs_like(conn: &mut Conn<'_>, slug: &str) -> Result<Vec<String>, StoreError> {
+    // A slug has neither `%` nor `_`, so it needs no escape.
+    Ok(on!(conn, c => sqlx::query_scalar("SELECT slug FROM rooms WHERE slug = $1 OR slug LIKE $2")
+        .bind(slug)
+        .bind(format!("{slug}-%"))
+        .fetch_all(c)
+        .await)?)
+}
+
+/// Adds an empty public room.
+///
+/// # Errors
+/// Also when the slug (`rooms.slug`) is taken.
+pub async fn add(
+    conn: &mut Conn<'_>,
+    id: RoomId,
+    slug: &str,
+    name: &str,
+    topic: &str,
+    created_by: Option<UserId>,
+    at: Micros,
+) -> Result<(), StoreError> {
+    on!(conn, c => sqlx::query(
+        "INSERT INTO rooms (id, slug, name, topic, created_by, created_at, active_at) VALUES ($1, $2, $3, $4, $5, $6, $6)",
+    )
+    .bind(id)
+    .bind(slug)
+    .bind(name)
+    .bind(topic)
+    .bind(created_by)
+    .bind(at.0)
+    .execute(c)
+    .await
+    .map(|_| ()))?;
+    Ok(())
+}
+
+/// Moves a member's cursor forward to `seq`, but not past the log's end. Returns the room, the cursor and what is unread
+/// after it when it moved.
+///
+/// # Errors
+/// When the database fails.
+pub async fn advance(
+    conn: &mut Conn<'_>,
+    user: UserId,
+    slug: &Slug,
+    seq: Seq,
+) -> Result<Option<(RoomId, Seq, u32)>, StoreError> {
+    let moved: Option<(RoomId, i64)> = on!(conn, c => sqlx::query_as(
+        "UPDATE members SET read_seq = $3
+         WHERE user_id = $1 AND until_seq IS NULL AND read_seq < $3
+           AND room_id = (SELECT id FROM rooms WHERE slug = $2 AND last_seq >= $3)
+         RETURNING room_id, read_seq",
+    )
+    .bind(user)
+    .bind(slug.as_str())
+    .bind(seq.0)
+    .fetch_optional(c)
+    .await)?;
+    let Some((room, read)) = moved else { return Ok(None) };
+    let unread: i64 = on!(conn, c => sqlx::query_scalar(
+        "SELECT count(*) FROM (
+           SELECT 1 AS one FROM messages
+           WHERE room_id = $1 AND seq > $2 AND author_id <> $3 AND deleted_at IS NULL LIMIT 100
+         ) AS counted",
+    )
+    .bind(room)
+    .bind(read)
+    .bind(user)
+    .fetch_one(c)
+    .await)?;
+    Ok(Some((room, Seq(read), u32::try_from(unread).unwrap_or(UNREAD_MAX))))
+}
+
+impl Store {
+    /// Gives a new database its identity and its first rooms; returns the `epoch`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn found(&self, at: Micros) -> Result<Uuid, StoreError> {
+        let mut tx = self.write().await?;
+        let conn = &mut tx.conn();
+        let founded = on!(conn, c => sqlx::query("INSERT INTO server (one, epoch) VALUES (1, $1) ON CONFLICT (one) DO NOTHING")
+            .bind(Uuid::new_v4())
+            .execute(c)
+            .await
+            .map(|done| done.rows_affected() > 0))?;
+        if founded {
+            for (slug, topic) in FIRST {
+                add(conn, RoomId::fresh(), slug, slug, topic, None, at).await?;
+            }
+        }
+        let epoch = on!(conn, c => sqlx::query_scalar("SELECT epoch FROM server WHERE one = 1").fetch_one(c).await)?;
+        tx.commit().await?;
+        Ok(epoch)
+    }
+}

@@ -1,0 +1,179 @@
+//! The doors: pages, server functions, the socket's endpoint, assets, health. Each finds out who asks and hands over to
+//! [`chat`](super::chat); none decides.
+
+pub mod actions;
+mod assets;
+mod health;
+mod pages;
+mod security;
+mod session;
+mod socket;
+mod zone;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use leptos::config::LeptosOptions;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+
+pub use self::assets::Assets;
+use super::chat::Chat;
+use super::config::{Networks, Settings};
+use super::live::socket::Sockets;
+use super::store::sessions::Sessions;
+use crate::protocol::Refusal;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct App {
+    pub chat: Chat,
+    pub sessions: Sessions,
+    pub sockets: Sockets,
+    pub assets: Assets,
+    pub leptos: LeptosOptions,
+    pub settings: Arc<Settings>,
+    /// The server is stopping: it is not ready for more.
+    pub stopping: CancellationToken,
+}
+
+/// The address of whoever opened the TCP connection; put into every request by the accept loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Everything that the server answers.
+pub fn router(app: App) -> Router {
+    let security = Arc::new(security::Security::new(&app.settings, &app.leptos));
+    // Sessions only where there is someone to know: not for assets, not for the socket, which looks its session up itself.
+    let pages = Router::new()
+        .route("/actions/{action}", post(actions::answer).get(actions::go_home))
+        .fallback(get(pages::page))
+        .layer(session::layer(&app));
+    let compressible = DefaultPredicate::new().and(NotForContentType::const_new("application/wasm"));
+    let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(compressible);
+    Router::new()
+        .merge(pages)
+        .layer(compression)
+        .merge(assets::router())
+        .route("/ws", get(socket::upgrade))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(security, security::guard))
+        .layer(middleware::from_fn_with_state(app, bound_body))
+        .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
+        .layer(middleware::from_fn(trace))
+}
+
+/// A refusal as JSON, with its status.
+pub fn refusal(why: &Refusal) -> Response {
+    let status = StatusCode::from_u16(why.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(why)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = retry_after(why) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// What goes into `Retry-After`: whole seconds.
+fn retry_after(why: &Refusal) -> Option<HeaderValue> {
+    match why {
+        Refusal::TooFast { retry_after_ms } => Some(retry_after_ms.div_ceil(1000).max(1).into()),
+        Refusal::Busy | Refusal::Unavailable => Some(HeaderValue::from_static("1")),
+        _ => None,
+    }
+}
+
+/// Reads a request's body whole: within its limit, and its time. Handlers get it in memory.
+async fn bound_body(
+    axum::extract::State(app): axum::extract::State<App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    use http_body_util::{BodyExt, Limited};
+    let (parts, body) = request.into_parts();
+    let most = usize::try_from(app.settings.body_max).unwrap_or(usize::MAX);
+    let patience = Duration::from_secs(app.settings.body_timeout.into());
+    let body = match timeout(patience, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return closing(refusal(&Refusal::TooLarge)),
+        Ok(Err(_)) => return closing(refusal(&Refusal::BadRequest)),
+        Err(_) => return closing((StatusCode::REQUEST_TIMEOUT, "The request's body did not come in time.\n").into_response()),
+    };
+    next.run(Request::from_parts(parts, body.into())).await
+}
+
+/// What is left of the request is not read: the connection ends with this answer.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// One line for each request, with an id that the answer names too. Never the query, which may carry a token.
+async fn trace(request: Request, next: Next) -> Response {
+    use tracing::Instrument;
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", id);
+    async move {
+        let start = std::time::Instant::now();
+        let mut response = next.run(request).await;
+        let (status, micros) = (response.status().as_u16(), start.elapsed().as_micros());
+        if status >= 500 {
+            tracing::warn!(%method, path, status, micros, "answered {status}");
+        } else {
+            tracing::debug!(%method, path, status, micros, "answered {status}");
+        }
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-request-id", id);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The client's address: the peer's, or what the nearest proxy that is not ours to trust says it is.
+fn client_address(peer: Option<Peer>, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
+    let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip().to_canonical());
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    // From the nearest hop outwards, as long as the one who says so is trusted.
+    for hop in hops.into_iter().rev() {
+        if !trusted.0.iter().any(|network| network.contains(address)) {
+            break;
+        }
+        let Ok(next) = hop.parse::<IpAddr>() else { break };
+        address = next.to_canonical();
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
+        let peer = |ip: &str| Some(Peer(SocketAddr::new(ip.parse().expect("an address"), 1)));
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6, 9.9.9.9, 10.0.0.2"));
+        let trusted: Networks = "10.0.0.0/8".parse().expect("networks");
+        let of = |peer, trusted: &Networks| client_address(peer, &headers, trusted).to_string();
+        assert_eq!(of(peer("10.0.0.1"), &trusted), "9.9.9.9", "the forged first hop is passed over");
+        assert_eq!(of(peer("8.8.8.8"), &trusted), "8.8.8.8");
+        assert_eq!(of(peer("10.0.0.1"), &Networks::default()), "10.0.0.1");
+    }
+}

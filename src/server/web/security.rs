@@ -1,0 +1,98 @@
+//! What every answer carries and every request must: security headers, and no writes from other sites.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use leptos::config::LeptosOptions;
+
+use crate::protocol::Refusal;
+use crate::server::config::Settings;
+
+/// The nonce of a page's own scripts, which its handler leaves for the headers.
+#[derive(Clone, Debug)]
+pub struct Nonce(pub Arc<str>);
+
+#[derive(Debug)]
+pub struct Security {
+    /// The origin that people use, where it is set.
+    origin: Option<String>,
+    hsts: bool,
+    /// Another origin that pages may connect to: the reload socket under `cargo leptos watch`.
+    reload: String,
+}
+
+impl Security {
+    pub fn new(settings: &Settings, leptos: &LeptosOptions) -> Self {
+        let watched = std::env::var_os("LEPTOS_WATCH").is_some();
+        Self {
+            origin: settings.public_url.as_ref().map(|url| url.origin.clone()),
+            hsts: settings.public_url.as_ref().is_some_and(|url| url.secure),
+            reload: if watched { format!(" ws://127.0.0.1:{0} ws://localhost:{0}", leptos.reload_port) } else { String::new() },
+        }
+    }
+
+    /// Whether `origin` is where this server's own pages come from: the public URL's origin, or without that setting the host
+    /// that the request itself names.
+    pub fn is_own(&self, origin: &str, headers: &HeaderMap) -> bool {
+        match &self.origin {
+            Some(own) => own == origin,
+            None => {
+                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                let named = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+                host.is_some() && named == host
+            }
+        }
+    }
+
+    /// A write comes from this server's own pages, or it is refused. Browsers say where from: by `Origin` on every write, or at
+    /// least by `Sec-Fetch-Site`.
+    fn allows_write(&self, headers: &HeaderMap) -> bool {
+        let site = headers.get("sec-fetch-site");
+        if site.is_some_and(|site| site != "same-origin") {
+            return false;
+        }
+        match headers.get(header::ORIGIN) {
+            Some(origin) => origin.to_str().is_ok_and(|origin| self.is_own(origin, headers)),
+            None => site.is_some(),
+        }
+    }
+
+    fn policy(&self, nonce: Option<&str>) -> String {
+        let script = nonce.map(|nonce| format!(" 'nonce-{nonce}'")).unwrap_or_default();
+        format!(
+            "default-src 'none'; script-src 'self'{script} 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'{}; img-src 'self'; \
+             font-src 'self'; manifest-src 'self'; form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+            self.reload
+        )
+    }
+}
+
+/// Refuses writes of other sites, and dresses every answer.
+pub async fn guard(State(security): State<Arc<Security>>, request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let mut response = if reads || security.allows_write(request.headers()) {
+        next.run(request).await
+    } else {
+        super::refusal(&Refusal::CrossSite)
+    };
+    let nonce = response.extensions().get::<Nonce>().cloned();
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&security.policy(nonce.as_ref().map(|nonce| &*nonce.0))) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
+    headers.insert(
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    );
+    if security.hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    response
+}

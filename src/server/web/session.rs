@@ -1,0 +1,105 @@
+//! Sessions: which cookie, how long, and whose. A session says by which login it stands; who that is is looked up each time.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use tower_sessions::cookie::time::Duration;
+use tower_sessions::cookie::{Cookie, SameSite};
+use tower_sessions::session::Id;
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
+use uuid::Uuid;
+
+use super::App;
+use crate::protocol::Refusal;
+use crate::server::chat::{Actor, Chat, LOGIN_DAYS, now};
+use crate::server::config::Settings;
+use crate::server::store::LoginId;
+use crate::server::store::sessions::Sessions;
+
+const LOGIN: &str = "login";
+const TOUCHED: &str = "touched";
+
+/// How old the last touch must be for another one: a session slides without a write for every request.
+const TOUCH_AFTER: i64 = 3_600_000_000;
+
+fn cookie_name(settings: &Settings) -> &'static str {
+    // `__Host-`: set by this host alone, over HTTPS, for all of its paths (RFC 6265bis, section 4.1.3.2).
+    if secure(settings) { "__Host-snug_session" } else { "snug_session" }
+}
+
+fn secure(settings: &Settings) -> bool {
+    settings.public_url.as_ref().is_some_and(|url| url.secure)
+}
+
+/// Loads and saves the sessions of pages and server functions.
+pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
+    SessionManagerLayer::new(app.sessions.clone())
+        .with_name(cookie_name(&app.settings))
+        .with_secure(secure(&app.settings))
+        .with_http_only(true)
+        // A visitor who comes by a link is still logged in; writes of other sites are refused by their origin.
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(Duration::days(LOGIN_DAYS)))
+}
+
+/// The session of a request that did not come through [`layer`].
+pub fn of_request(headers: &HeaderMap, settings: &Settings, sessions: &Sessions) -> Option<Session> {
+    let name = cookie_name(settings);
+    let id = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(Cookie::split_parse)
+        .filter_map(Result::ok)
+        .find(|cookie| cookie.name() == name)
+        .and_then(|cookie| cookie.value().parse::<Id>().ok())?;
+    Some(Session::new(Some(id), Arc::new(sessions.clone()), None))
+}
+
+fn away(error: tower_sessions::session::Error) -> Refusal {
+    tracing::error!(%error, "the session store failed");
+    Refusal::Unavailable
+}
+
+/// Who a session is of: the one function by which pages, server functions and sockets know who asks.
+///
+/// # Errors
+/// [`Refusal::Unavailable`] or [`Refusal::Internal`].
+pub async fn actor(session: &Session, chat: &Chat) -> Result<Option<Actor>, Refusal> {
+    let Some(login) = session.get::<Uuid>(LOGIN).await.map_err(away)? else { return Ok(None) };
+    chat.actor(LoginId(login)).await
+}
+
+/// Lets the session slide, once in a while.
+///
+/// # Errors
+/// [`Refusal::Unavailable`] or [`Refusal::Internal`].
+pub async fn touch(session: &Session, chat: &Chat, actor: &Actor) -> Result<(), Refusal> {
+    let touched = session.get::<i64>(TOUCHED).await.map_err(away)?.unwrap_or_default();
+    let now = now().0;
+    if now - touched > TOUCH_AFTER {
+        session.insert(TOUCHED, now).await.map_err(away)?;
+        chat.touch_login(actor.login).await?;
+    }
+    Ok(())
+}
+
+/// Makes the session one of `login`, under a new id: one that was known before the login is worth nothing after it.
+///
+/// # Errors
+/// [`Refusal::Unavailable`].
+pub async fn start(session: &Session, login: LoginId) -> Result<(), Refusal> {
+    session.flush().await.map_err(away)?;
+    session.insert(LOGIN, login.0).await.map_err(away)?;
+    session.insert(TOUCHED, now().0).await.map_err(away)?;
+    session.cycle_id().await.map_err(away)
+}
+
+/// Ends the session.
+///
+/// # Errors
+/// [`Refusal::Unavailable`].
+pub async fn end(session: &Session) -> Result<(), Refusal> {
+    session.flush().await.map_err(away)
+}

@@ -1,0 +1,234 @@
+//! The log of a room: places without a gap, and messages that are there once however often they are sent.
+
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use snug::protocol::{Event, Refusal, Seq};
+
+use crate::support::{TestApp, message, new_id, on_both, send};
+
+on_both! {
+    async fn places_have_no_gap_whatever_happens_at_once(app: TestApp) {
+        let people = join_all(["ada", "bob", "cyd", "dan", "eve", "fay"].map(|user| app.sign_up(user))).await;
+        let reader = app.sign_up("zoe").await;
+        people[0].create_room("Garden").await;
+        reader.join("garden").await;
+        let mut watching = reader.live().await;
+        let busy = people.iter().enumerate().map(|(number, person)| async move {
+            let mut chance = StdRng::seed_from_u64(number as u64);
+            let mut socket = person.live().await;
+            for turn in 0..40 {
+                match chance.random_range(0..10) {
+                    0 => drop(person.post_json("leave_room", &[("room", "garden")]).await),
+                    1 | 2 => drop(person.post_json("join_room", &[("room", "garden")]).await),
+                    3 => {
+                        let nonce = new_id().to_string();
+                        let fields = [("room", "garden"), ("nonce", nonce.as_str()), ("text", "by form")];
+                        drop(person.post_json("post_message", &fields).await);
+                    }
+                    _ => {
+                        let (id, command) = message("garden", &format!("{turn} of {number}"));
+                        socket.send(&command).await;
+                        socket.until(|event| match event {
+                            Event::Message(message) => message.id == id,
+                            Event::Error { id: refused, why, .. } => *refused == Some(id) && *why == Refusal::NotMember,
+                            _ => false,
+                        }).await;
+                    }
+                }
+            }
+        });
+        join_all(busy).await;
+        let log = reader.log("garden").await;
+        let seqs: Vec<i64> = log.iter().map(|event| event.place().unwrap().1.0).collect();
+        assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());
+        assert_eq!(reader.page("garden").await.as_of, Seq(seqs.len() as i64));
+        let last = Seq(seqs.len() as i64);
+        let heard = watching.collect_until(|event| event.place().is_some_and(|(_, seq)| seq == last)).await;
+        let heard: Vec<Event> = heard.into_iter().filter(|event| event.place().is_some()).collect();
+        assert_eq!(heard, log[2..], "live, it is the same as read");
+        for event in &log {
+            assert_eq!(event.place().unwrap().0.as_str(), "garden");
+        }
+    }
+
+    async fn the_same_message_again_is_acknowledged_and_takes_no_place(app: TestApp) {
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let (mut socket, mut listener) = (ada.live().await, bob.live().await);
+        let (seq, id) = socket.say("general", "once").await;
+        for _ in 0..3 {
+            socket.send(&send("general", id, "once")).await;
+            let answer = socket.until(|event| matches!(event, Event::Sent { id: sent, .. } if *sent == id)).await;
+            assert_eq!(answer, Event::Sent { room: crate::support::slug("general"), id, seq });
+        }
+        let (next, _) = socket.say("general", "next").await;
+        assert_eq!(next, seq.next());
+        let heard = listener.collect_until(|event| matches!(event, Event::Message(message) if message.text == "next")).await;
+        assert_eq!(heard.len(), 2, "others hear it once: {heard:?}");
+        assert_eq!(ada.copies("general", id).await, 1);
+    }
+
+    async fn the_same_message_from_another_socket_is_the_same_message(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let elsewhere = app.log_in("ada").await;
+        let (mut here, mut there) = (ada.live().await, elsewhere.live().await);
+        let id = new_id();
+        let command = send("general", id, "once");
+        tokio::join!(here.send(&command), there.send(&command));
+        let (one, other) = tokio::join!(here.acknowledged(id), there.acknowledged(id));
+        assert_eq!(one, other);
+        assert_eq!(ada.copies("general", id).await, 1);
+    }
+
+    async fn a_message_is_itself_after_a_restart(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        let (seq, id) = ada.live().await.say("general", "once").await;
+        app.restart().await;
+        let mut socket = ada.live().await;
+        socket.send(&send("general", id, "once")).await;
+        assert_eq!(socket.acknowledged(id).await, seq);
+    }
+
+    async fn an_id_names_one_text_in_one_room(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        ada.join("random").await;
+        let mut socket = ada.live().await;
+        let (_, id) = socket.say("general", "this").await;
+        socket.send(&send("general", id, "that")).await;
+        assert_eq!(socket.refused(id).await, Refusal::Conflict);
+        socket.send(&send("random", id, "this")).await;
+        assert_eq!(socket.refused(id).await, Refusal::Conflict);
+        assert_eq!((ada.copies("general", id).await, ada.copies("random", id).await), (1, 0));
+    }
+
+    async fn two_people_may_choose_the_same_id(app: TestApp) {
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let (mut one, mut other) = (ada.live().await, bob.live().await);
+        let id = new_id();
+        one.send(&send("general", id, "mine")).await;
+        let first = one.acknowledged(id).await;
+        other.send(&send("general", id, "mine too")).await;
+        other.until(|event| matches!(event, Event::Message(message) if message.id == id && message.by.user == "bob")).await;
+        let log = ada.log("general").await;
+        assert_eq!(log.iter().filter(|event| event.place().unwrap().1 >= first).count(), 2);
+        assert_eq!(ada.copies("general", id).await, 2);
+    }
+
+    async fn of_one_message_many_times_in_a_batch_one_is_kept(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let id = new_id();
+        for _ in 0..50 {
+            socket.feed(&send("general", id, "again and again")).await;
+        }
+        socket.flush().await;
+        let mut places = Vec::new();
+        let mut messages = 0;
+        while places.len() < 50 {
+            match socket.next_event().await {
+                Event::Message(message) if message.id == id => {
+                    messages += 1;
+                    places.push(message.seq);
+                }
+                Event::Sent { id: sent, seq, .. } if sent == id => places.push(seq),
+                other => panic!("{other:?}"),
+            }
+        }
+        places.dedup();
+        assert_eq!((messages, places.len()), (1, 1));
+        assert_eq!(ada.copies("general", id).await, 1);
+    }
+
+    async fn of_different_texts_under_one_id_in_a_batch_one_is_kept(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let id = new_id();
+        for n in 0..20 {
+            socket.feed(&send("general", id, &format!("text {n}"))).await;
+        }
+        socket.flush().await;
+        let (mut kept, mut refused) = (0, 0);
+        while kept + refused < 20 {
+            match socket.next_event().await {
+                Event::Message(message) if message.id == id => kept += 1,
+                Event::Error { id: Some(of), why: Refusal::Conflict, .. } if of == id => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((kept, refused), (1, 19));
+        assert_eq!(ada.copies("general", id).await, 1);
+    }
+
+    async fn a_bad_message_does_not_take_its_batch_with_it(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let good: Vec<_> = (0..5).map(|n| message("general", &format!("good {n}"))).collect();
+        let bad = [message("random", "not a member"), message("no-such-room", "nowhere"), message("general", " \n ")];
+        for (_, command) in good.iter().zip(bad.iter().cycle()).flat_map(|(good, bad)| [good, bad]) {
+            socket.feed(command).await;
+        }
+        socket.flush().await;
+        for (id, _) in &good {
+            socket.acknowledged(*id).await;
+        }
+        let texts: Vec<_> = ada.log("general").await.into_iter()
+            .filter_map(|event| if let Event::Message(message) = event { Some(message.text) } else { None })
+            .collect();
+        assert_eq!(texts, ["good 0", "good 1", "good 2", "good 3", "good 4"]);
+    }
+
+    async fn a_message_that_is_there_is_acknowledged_even_to_who_has_left(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        ada.join("random").await;
+        let mut socket = ada.live().await;
+        let (seq, id) = socket.say("random", "and goodbye").await;
+        ada.leave("random").await;
+        socket.until(|event| matches!(event, Event::Left(_))).await;
+        socket.send(&send("random", id, "and goodbye")).await;
+        assert_eq!(socket.acknowledged(id).await, seq);
+        let (id, command) = message("random", "one more");
+        socket.send(&command).await;
+        assert_eq!(socket.refused(id).await, Refusal::NotMember);
+    }
+
+    async fn a_text_comes_back_as_it_was_sent(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        for text in ["two\nlines", "  indented", "<script>alert(1)</script>", "\"quoted\" \\ and \u{202e}turned", "👩‍👩‍👧‍👦 é e\u{301}", "\u{2028}\u{2029}", "{\"type\":\"pong\"}"] {
+            let (seq, _) = socket.say("general", text).await;
+            let log = ada.log_after("general", Seq(seq.0 - 1)).await;
+            assert!(matches!(&log[..], [Event::Message(message)] if message.text.trim() == text.trim()), "{text:?}: {log:?}");
+        }
+    }
+
+    async fn a_text_with_a_nul_is_stored_or_refused_but_breaks_nothing(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let (id, command) = message("general", "a\0b");
+        socket.send(&command).await;
+        let answer = socket.until(|event| match event {
+            Event::Message(message) => message.id == id,
+            Event::Error { id: refused, .. } => *refused == Some(id),
+            _ => false,
+        }).await;
+        assert!(!matches!(answer, Event::Error { why: Refusal::Internal | Refusal::Unavailable, .. }), "{answer:?}");
+        socket.say("general", "and on").await;
+    }
+
+    async fn a_message_says_when_it_was_and_later_ones_are_not_before(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        for text in ["one", "two", "three"] {
+            socket.say("general", text).await;
+        }
+        let times: Vec<i64> = ada.log("general").await.iter().map(|event| match event {
+            Event::Message(message) => message.at.0,
+            Event::Joined(change) | Event::Left(change) => change.at.0,
+            other => panic!("{other:?}"),
+        }).collect();
+        assert!(times.is_sorted(), "{times:?}");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
+        assert!(times.iter().all(|at| (now - at).abs() < 600_000_000), "{times:?} in the year of {now}");
+    }
+}

@@ -1,0 +1,18 @@
+//! What Snug does, seen from outside: over HTTP and sockets, on both engines. One program, so that PostgreSQL is started once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod limits;
+mod log;
+mod ordering;
+mod pages;
+mod protocol;
+mod rooms;
+mod settings;
+mod slow_reader;
+mod snapshot;
+mod socket;

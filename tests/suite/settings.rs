@@ -1,0 +1,98 @@
+//! One's own account: the password, and the logins.
+
+use std::time::Duration;
+
+use snug::protocol::{LoginItem, Refusal};
+
+use crate::support::{Closed, PASSWORD, TestApp, on_both};
+
+/// The close code that says: log in again.
+const LOG_IN_AGAIN: Closed = Closed(Some(4401));
+
+/// Within how long an ended login is cut off: a second, and one more for a machine that is busy with other tests.
+const SOON: Duration = Duration::from_secs(2);
+
+const NEW: &str = "a louder harbour at dawn";
+
+on_both! {
+    async fn a_changed_password_is_the_one_that_counts(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        ada.ask::<()>("change_password", &[("current", PASSWORD), ("new", NEW)]).await.unwrap();
+        let log_in = async |password: &str| app.visitor().ask::<()>("log_in", &[("name", "ada"), ("password", password)]).await;
+        assert_eq!(log_in(PASSWORD).await, Err(Refusal::WrongPassword));
+        assert_eq!(log_in(NEW).await, Ok(()));
+    }
+
+    async fn the_present_password_is_needed_to_change_it(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let answer = ada.ask::<()>("change_password", &[("current", "not the password"), ("new", NEW)]).await;
+        assert_eq!(answer, Err(Refusal::WrongCurrentPassword));
+        app.log_in("ada").await;
+    }
+
+    async fn a_changed_password_ends_every_other_login_and_its_sockets(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let elsewhere = app.log_in("ada").await;
+        let bob = app.sign_up("bob").await;
+        let (mut here, mut there, mut other) = (ada.live().await, elsewhere.live().await, bob.live().await);
+        ada.ask::<()>("change_password", &[("current", PASSWORD), ("new", NEW)]).await.unwrap();
+        assert_eq!(there.closed_within(SOON).await, LOG_IN_AGAIN);
+        assert_eq!(elsewhere.whoami().await, None);
+        assert!(ada.whoami().await.is_some(), "the login that changed it stays");
+        here.say("general", "still here").await;
+        other.message("still here").await;
+    }
+
+    async fn logging_out_closes_the_sockets_of_that_login_only(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let elsewhere = app.log_in("ada").await;
+        let (mut here, mut here_too, mut there) = (ada.live().await, ada.live().await, elsewhere.live().await);
+        ada.ask::<()>("log_out", &[]).await.unwrap();
+        assert_eq!(here.closed_within(SOON).await, LOG_IN_AGAIN);
+        assert_eq!(here_too.closed_within(SOON).await, LOG_IN_AGAIN);
+        there.say("general", "still there").await;
+    }
+
+    async fn a_login_ended_from_another_is_cut_off(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let elsewhere = app.log_in("ada").await;
+        let mut there = elsewhere.live().await;
+        let logins: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+        assert_eq!(logins.iter().filter(|login| login.current).count(), 1);
+        let other = logins.iter().find(|login| !login.current).expect("the other login is listed");
+        ada.ask::<()>("end_login", &[("id", &other.id.to_string())]).await.unwrap();
+        assert_eq!(there.closed_within(SOON).await, LOG_IN_AGAIN);
+        assert_eq!(elsewhere.whoami().await, None);
+        let left: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert!(left[0].current);
+    }
+
+    async fn a_login_of_someone_else_cannot_be_ended(app: TestApp) {
+        let (ada, eve) = (app.sign_up("ada").await, app.sign_up("eve").await);
+        let logins: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+        // Whatever it answers, it must not say whether there is such a login, nor end it.
+        let id = logins[0].id.to_string();
+        let theirs = eve.post_json("end_login", &[("id", &id)]).await;
+        let nobodys = eve.post_json("end_login", &[("id", &crate::support::new_id().to_string())]).await;
+        assert_eq!((theirs.status, theirs.body), (nobodys.status, nobodys.body));
+        assert!(ada.whoami().await.is_some());
+    }
+
+    async fn the_list_of_logins_has_ones_own_only(app: TestApp) {
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let of = async |person: &crate::support::Person| person.ask::<Vec<LoginItem>>("list_logins", &[]).await.unwrap();
+        assert_eq!((of(&ada).await.len(), of(&bob).await.len()), (1, 1));
+        assert_ne!(of(&ada).await[0].id, of(&bob).await[0].id);
+        app.log_in("ada").await;
+        assert_eq!((of(&ada).await.len(), of(&bob).await.len()), (2, 1));
+    }
+
+    async fn a_weak_new_password_is_refused(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let change = async |new: &str| ada.ask::<()>("change_password", &[("current", PASSWORD), ("new", new)]).await;
+        assert!(matches!(change("short").await, Err(Refusal::TooShort { .. })));
+        assert_eq!(change("password").await, Err(Refusal::CommonPassword));
+        app.log_in("ada").await;
+    }
+}

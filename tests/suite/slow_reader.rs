@@ -1,0 +1,101 @@
+//! A reader that stops reading: nobody waits for it, and it misses nothing when it goes on.
+
+use snug::protocol::{Event, Refusal, Seq};
+
+use crate::support::{Closed, Engine, Socket, TestApp, message, on_both};
+
+/// How much is sent past the reader that stopped: 16 kB (4000 characters of four bytes) each, far above what kernel and
+/// queue hold for it.
+const MESSAGES: usize = 600;
+
+on_both! {
+    async fn a_reader_that_stops_delays_nobody_and_catches_up(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| {
+            settings.queue_bytes = 256 * 1024;
+            settings.replay_max = 100;
+        }).await;
+        let (ada, bob, cyd) = (app.sign_up("ada").await, app.sign_up("bob").await, app.sign_up("cyd").await);
+        let (mut speaker, mut attentive) = (ada.live().await, cyd.live().await);
+        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
+        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        let mut seen = slow.hello().await.room("general").seq;
+        let first = seen;
+
+        let text = "🌱".repeat(4000);
+        for n in 0..MESSAGES {
+            let (seq, _) = speaker.say("general", &text).await;
+            let event = attentive.until(|event| event.place().is_some()).await;
+            assert_eq!(event.place().unwrap().1, seq, "message {n} comes to who reads, at once and in order");
+        }
+        let (last, _) = speaker.say("general", "the last").await;
+
+        // It reads on: every event once and in order, or a `limited` over what it missed, or an end that says why.
+        let mut log: Vec<Event> = Vec::new();
+        let mut skipped = 0;
+        while seen < last {
+            match slow.try_next().await {
+                Ok(Event::Limited { from, to, .. }) => {
+                    assert!(from <= seen.next() && to > seen, "{from} to {to}, at {seen}");
+                    log = bob.log_after("general", first).await.into_iter().filter(|event| event.place().unwrap().1 <= to).collect();
+                    skipped += to.0 - seen.0;
+                    seen = to;
+                }
+                Ok(event) => {
+                    if let Some((_, seq)) = event.place() {
+                        assert_eq!(seq, seen.next(), "in order and without a gap");
+                        seen = seq;
+                        log.push(event);
+                    }
+                }
+                Err(closed) => {
+                    assert_eq!(closed, Closed(Some(4408)), "who is too slow is told so");
+                    slow = bob.socket().await;
+                    slow.resume(bob.epoch().await, &[("general", seen)]).await;
+                    skipped += 1;
+                }
+            }
+        }
+        assert!(skipped > 0, "the queue of who does not read is bounded");
+        assert_eq!(log, bob.log_after("general", first).await);
+        assert_eq!(log.len(), usize::try_from(last.0 - first.0).unwrap());
+        slow.say("general", "and on").await;
+        assert!(first > Seq::ZERO);
+    }
+
+    async fn who_does_not_read_still_gets_the_answers_to_its_commands(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| {
+            settings.queue_bytes = 64 * 1024;
+            settings.replay_max = 10;
+        }).await;
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let mut speaker = ada.live().await;
+        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
+        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        slow.hello().await;
+        let text = "🌱".repeat(4000);
+        let mut open = Vec::new();
+        for n in 0..MESSAGES {
+            speaker.say("general", &text).await;
+            if n % 20 == 0 {
+                // Refused: bob is no member there.
+                let (id, command) = message("random", "are you there?");
+                slow.send(&command).await;
+                open.push(id);
+            }
+        }
+        // It reads on: an answer to each, or an end, after which it sends again what is open.
+        while !open.is_empty() {
+            match slow.try_next().await {
+                Ok(Event::Error { id: Some(id), why, .. }) => {
+                    assert_eq!(why, Refusal::NotMember);
+                    open.retain(|other| *other != id);
+                }
+                Ok(_) => {}
+                Err(closed) => {
+                    assert_eq!(closed, Closed(Some(4408)));
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+
+use snug::server::Running;
+use snug::server::config::Settings;
+use tempfile::TempDir;
+
+use super::person::{PASSWORD, Person, Visitor};
+use super::postgres::Postgres;
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// What a test of [`super::on_both`] takes.
+pub trait World {
+    async fn on(engine: Engine) -> Self;
+}
+
+impl World for Engine {
+    async fn on(engine: Engine) -> Self {
+        engine
+    }
+}
+
+impl World for TestApp {
+    async fn on(engine: Engine) -> Self {
+        Self::start(engine).await
+    }
+}
+
+/// A server in this process, with a database of its own.
+pub struct TestApp {
+    pub engine: Engine,
+    settings: Settings,
+    running: Option<Running>,
+    address: Arc<RwLock<SocketAddr>>,
+    client: reqwest::Client,
+    /// What a browser would send as `Origin`, where that is not the address.
+    origin: Option<String>,
+    data: TempDir,
+}
+
+impl TestApp {
+    /// With the usual settings, but that a test may send as fast as it can.
+    pub async fn start(engine: Engine) -> Self {
+        Self::start_with(engine, |_| {}).await
+    }
+
+    pub async fn start_with(engine: Engine, change: impl FnOnce(&mut Settings)) -> Self {
+        let data = tempfile::Builder::new().prefix("snug-test-").tempdir().expect("a temporary folder");
+        let mut settings = Settings {
+            addr: "127.0.0.1:0".parse().expect("an address"),
+            data: data.path().into(),
+            send_rate: 100_000,
+            send_burst: 100_000,
+            ..Settings::default()
+        };
+        if engine == Engine::Postgres {
+            let url = Postgres::shared().database().await;
+            settings.database_url = Some(url.parse().expect("a URL of PostgreSQL"));
+        }
+        change(&mut settings);
+        let running = snug::server::start(settings.clone()).await.expect("the server starts");
+        let origin = settings.public_url.as_ref().map(|url| url.origin.clone());
+        Self {
+            engine,
+            settings,
+            address: Arc::new(RwLock::new(running.addr)),
+            running: Some(running),
+            client: Visitor::client(),
+            origin,
+            data,
+        }
+    }
+
+    /// Stops as at a `SIGTERM`.
+    pub async fn stop(&mut self) {
+        self.running.take().expect("the server runs").stop().await;
+    }
+
+    /// Stops and starts again on the same data. Everyone finds the server at its new address.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts again on the same data after [`Self::stop`].
+    pub async fn start_again(&mut self) {
+        let running = snug::server::start(self.settings.clone()).await.expect("the server starts again");
+        *self.address.write().expect("no test panics while it holds this") = running.addr;
+        self.running = Some(running);
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        *self.address.read().expect("no test panics while it holds this")
+    }
+
+    /// A browser without a cookie.
+    #[must_use]
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new(self.client.clone(), self.address.clone(), self.origin.clone())
+    }
+
+    /// A new account, logged in, in the rooms of a newcomer.
+    pub async fn sign_up(&self, user: &str) -> Person {
+        let visitor = self.visitor();
+        visitor.sign_up(user).await
+    }
+
+    /// Another login of an account that [`Self::sign_up`] made.
+    pub async fn log_in(&self, user: &str) -> Person {
+        self.visitor().log_in(user, PASSWORD).await
+    }
+}

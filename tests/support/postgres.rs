@@ -1,0 +1,167 @@
+//! A PostgreSQL server for the tests: started once in a test process, on a free port of 127.0.0.1, in a temporary folder.
+//!
+//! It ends with the process whatever happens to that: a small shell process in a group of its own waits for the end of its
+//! standard input, which is a pipe from us that the kernel closes when we are gone, then stops the server and removes the
+//! folder.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, Executor, PgConnection};
+
+/// Every user and database is open to anyone on this machine who finds the port, and holds nothing but test data.
+const USER: &str = "snug";
+
+/// `$1`: the folder of the programs, `$2`: the server's folder, `$3`: its port.
+const SUPERVISOR: &str = r#"
+trap '' INT TERM HUP
+"$1/postgres" -D "$2/cluster" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+    -c max_connections=300 -c shared_buffers=64MB >"$2/log" 2>&1 </dev/null &
+server=$!
+while read -r _; do :; done
+kill -QUIT "$server" 2>/dev/null
+wait "$server"
+rm -rf "$2"
+"#;
+
+pub struct Postgres {
+    port: u16,
+    databases: AtomicU32,
+    /// Holds the pipe that keeps the server alive.
+    _supervisor: Child,
+}
+
+impl Postgres {
+    /// The server of this test process; the first call starts it.
+    ///
+    /// # Panics
+    /// When PostgreSQL's programs are missing or it does not start: a test that needs it has failed then, not been skipped.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// The URL of a new, empty database.
+    pub async fn database(&self) -> String {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut connection =
+            PgConnection::connect(&self.url("postgres")).await.expect("the tests' PostgreSQL takes connections");
+        connection.execute(format!("CREATE DATABASE {name}").as_str()).await.expect("a database can be created");
+        connection.close().await.expect("the connection closes");
+        self.url(&name)
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn start() -> Self {
+        let programs = programs();
+        // A port that was free a moment ago may be taken by now: then another.
+        for _ in 0..5 {
+            if let Some(server) = Self::start_on(&programs, free_port()) {
+                return server;
+            }
+        }
+        panic!("PostgreSQL found no free port in five attempts");
+    }
+
+    #[expect(clippy::zombie_processes, reason = "it outlives us by a moment, which is its purpose")]
+    fn start_on(programs: &Path, port: u16) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("snug-postgres-").tempdir().expect("a temporary folder").keep();
+        let owner = unprivileged();
+        if let Some((uid, gid)) = owner {
+            chown(&folder, Some(uid), Some(gid)).expect("root may give a folder away");
+        }
+        let run = |program: &Path| {
+            let mut command = Command::new(program);
+            if let Some((uid, gid)) = owner {
+                command.uid(uid).gid(gid);
+            }
+            command.current_dir(&folder).stdin(Stdio::null());
+            command
+        };
+
+        let made = run(&programs.join("initdb"))
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"])
+            .arg(format!("--username={USER}"))
+            .arg(format!("--pgdata={}", folder.join("cluster").display()))
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+
+        let mut supervisor = run(Path::new("/bin/sh"))
+            .args(["-c", SUPERVISOR, "sh"])
+            .args([programs, &folder])
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("a shell runs");
+
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let asked = run(&programs.join("pg_isready"))
+                .args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")])
+                .status()
+                .expect("pg_isready runs");
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            if log.contains("database system is shut down") {
+                drop(supervisor.stdin.take());
+                let _ = supervisor.wait();
+                assert!(log.contains("could not bind"), "PostgreSQL did not start:\n{log}");
+                return None;
+            }
+            // The log, too: another's PostgreSQL may have taken the port between our look and our start.
+            if asked.success() && log.contains("ready to accept connections") {
+                return Some(Self { port, databases: AtomicU32::new(0), _supervisor: supervisor });
+            }
+            assert!(Instant::now() < deadline, "PostgreSQL was not ready within a minute:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The folder of PostgreSQL's programs: `SNUG_DEV_PG_BIN`, or where `PATH` has them, or Debian's newest.
+fn programs() -> PathBuf {
+    let complete = |folder: &PathBuf| ["initdb", "postgres", "pg_isready"].iter().all(|name| folder.join(name).is_file());
+    if let Some(folder) = std::env::var_os("SNUG_DEV_PG_BIN").map(PathBuf::from) {
+        assert!(complete(&folder), "SNUG_DEV_PG_BIN={} lacks initdb, postgres or pg_isready", folder.display());
+        return folder;
+    }
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut debian: Vec<(u32, PathBuf)> = debian
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    debian.sort();
+    std::env::split_paths(&on_path)
+        .chain(debian.into_iter().rev().map(|(_, folder)| folder))
+        .find(complete)
+        .expect("PostgreSQL's programs (initdb, postgres, pg_isready) are needed: install its server, or set SNUG_DEV_PG_BIN")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Whom to run PostgreSQL as when we are root, which it refuses to be.
+fn unprivileged() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let accounts = fs::read_to_string("/etc/passwd").expect("/etc/passwd can be read");
+    let find = |name: &str| {
+        let fields: Vec<&str> = accounts.lines().map(|line| line.split(':').collect()).find(|f: &Vec<&str>| f[0] == name)?;
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    };
+    Some(find("postgres").or_else(|| find("nobody")).expect("an account `postgres` or `nobody` to run PostgreSQL as"))
+}
