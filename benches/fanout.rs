@@ -176,7 +176,7 @@ async fn once(server: &Program, people: &[String], load: Load, messages: usize) 
         }
         Load::Saturated => {
             let next = Rc::new(Cell::new(WARM));
-            let sending = senders.iter_mut().enumerate().map(|(number, sender)| {
+            let sending = senders.iter_mut().take(SENDERS).enumerate().map(|(number, sender)| {
                 let (shared, next) = (shared.clone(), next.clone());
                 async move {
                     // The warm-up's acknowledgements are no room in the window.
@@ -202,22 +202,22 @@ async fn once(server: &Program, people: &[String], load: Load, messages: usize) 
     let took = began.elapsed();
     let (server_after, generator_after) = (process::cpu(server.pid()), process::cpu(std::process::id()));
 
-    let mut sum = Received::default();
+    let (mut lost, mut doubled, mut disordered) = (0, 0, 0);
     for receiver in receivers {
         receiver.task.abort();
         let _ = receiver.task.await;
         let received = receiver.received.borrow();
-        sum.lost += total - received.seen.iter().filter(|seen| **seen).count();
-        sum.doubled += received.doubled;
-        sum.disordered += received.disordered;
+        lost += total - received.seen.iter().filter(|seen| **seen).count();
+        doubled += received.doubled;
+        disordered += received.disordered;
     }
     let deliveries = (messages * MEMBERS) as f64;
     let latency = shared.latency.borrow();
     Measured {
-        per_second: (deliveries - sum.lost as f64) / took.as_secs_f64(),
-        lost: sum.lost,
-        doubled: sum.doubled,
-        disordered: sum.disordered,
+        per_second: (deliveries - lost as f64) / took.as_secs_f64(),
+        lost,
+        doubled,
+        disordered,
         p50: Duration::from_nanos(latency.value_at_quantile(0.5)),
         p99: Duration::from_nanos(latency.value_at_quantile(0.99)),
         server: (server_after - server_before).as_secs_f64() * 1e6 / deliveries,
@@ -230,7 +230,6 @@ async fn once(server: &Program, people: &[String], load: Load, messages: usize) 
 struct Received {
     seen: Vec<bool>,
     last: i64,
-    lost: usize,
     doubled: usize,
     disordered: usize,
 }

@@ -1,4 +1,4 @@
-//! What Snug costs: `cargo bench --features ssr --bench snug [-- SECTION…]` measures the release program named by `SNUG_DEV_BIN`
+//! What Snug costs: `cargo bench --features ssr --bench load [-- SECTION…]` measures the release program named by `SNUG_DEV_BIN`
 //! (`target/release/snug`) and prints a table for each section: `fanout`, `sends`, `sockets`, `pages`, `start`; all without one.
 //!
 //! The load comes from this process over loopback, on one thread; it shares the machine with the server, so its own CPU time is

@@ -17,6 +17,7 @@ pub fn measure(bench: &Bench) {
     let (before, after) = run(async {
         let world = World::start(bench);
         let people = world.people(sockets / EACH).await;
+        let world = world.restarted(bench);
         let address = world.address();
         let hello = r#"{"type":"hello","rooms":{},"look":"general"}"#;
         let open = async |from: usize, to: usize| -> Vec<Commands> {

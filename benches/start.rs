@@ -119,7 +119,9 @@ fn named(html: &str, base: &str) -> BTreeSet<String> {
 
 /// What a script imports and a style names.
 fn imported(text: &str, base: &str) -> BTreeSet<String> {
-    let quoted = text.split(['"', '\'']).filter(|part| part.starts_with("./") && part.ends_with(".js"));
+    let parts: Vec<&str> = text.split(['"', '\'']).collect();
+    let imports = |before: &str| ["from", "import", "import("].iter().any(|word| before.trim_end().ends_with(word));
+    let quoted = parts.windows(2).filter(|pair| imports(pair[0])).map(|pair| pair[1]);
     let urls = text.split("url(").skip(1).filter_map(|rest| rest.split(')').next()).map(|url| url.trim_matches(['"', '\'']));
     quoted.chain(urls).filter_map(|address| resolve(address, base)).collect()
 }

@@ -301,7 +301,7 @@ impl Sender {
     }
 
     fn new_message(&mut self, room: &'static str) -> usize {
-        let text = format!("{} of {}, {}", self.sent.len(), self.person.user, "and so on ".repeat(9));
+        let text = format!("{} of {}{}", self.sent.len(), self.person.user, " and so on".repeat(9));
         self.sent.push(Message { room, id: new_id(), text, place: None, given_up: false });
         self.sent.len() - 1
     }

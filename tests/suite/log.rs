@@ -195,7 +195,7 @@ on_both! {
     async fn a_text_comes_back_as_it_was_sent(app: TestApp) {
         let ada = app.sign_up("ada").await;
         let mut socket = ada.live().await;
-        for text in ["two\nlines", "  indented", "<script>alert(1)</script>", "\"quoted\" \\ and \u{202e}turned", "👩‍👩‍👧‍👦 é e\u{301}", "\u{2028}\u{2029}", "{\"type\":\"pong\"}"] {
+        for text in ["two\nlines", "  indented", "<script>alert(1)</script>", "\"quoted\" \\ and \u{202e}turned", "👩‍👩‍👧‍👦 é e\u{301}", "a\u{2028}b\u{2029}c", "{\"type\":\"pong\"}"] {
             let (seq, _) = socket.say("general", text).await;
             let log = ada.log_after("general", Seq(seq.0 - 1)).await;
             assert!(matches!(&log[..], [Event::Message(message)] if message.text.trim() == text.trim()), "{text:?}: {log:?}");

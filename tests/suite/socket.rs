@@ -192,7 +192,8 @@ on_both! {
         }
         speaker.message("line 49").await;
         // What waits together comes together: after being away, certainly.
-        lines.resume(ada.epoch().await, &[("general", seen)]).await;
+        let rooms = std::collections::BTreeMap::from([(crate::support::slug("general"), seen)]);
+        lines.send(&protocol::Command::Hello { rooms, epoch: Some(ada.epoch().await), look: None }).await;
         let mut frames = Vec::new();
         while !frames.last().is_some_and(|frame: &String| frame.contains("line 49")) {
             frames.push(lines.next_frame().await.unwrap());

@@ -489,12 +489,7 @@ impl Live {
             }
             Event::Limited { room, .. } => self.fetch_room(&room),
             Event::Error { id: Some(id), why, .. } => {
-                let known = self
-                    .state
-                    .borrow_mut()
-                    .outbox
-                    .as_mut()
-                    .is_some_and(|outbox| outbox.refused(id, why, browser::now()));
+                let known = self.state.borrow_mut().outbox.as_mut().is_some_and(|outbox| outbox.refused(id, why, browser::now()));
                 if known {
                     self.flush();
                 }
@@ -658,9 +653,9 @@ impl Live {
         if let Some(due) = due.take() {
             due.clear();
         }
-        *due = outbox
-            .due()
-            .and_then(|at| set_timeout_with_handle(|| live().flush(), Duration::from_millis(at.saturating_sub(now).max(50))).ok());
+        *due = outbox.due().and_then(|at| {
+            set_timeout_with_handle(|| live().flush(), Duration::from_millis(at.saturating_sub(now).max(50))).ok()
+        });
         drop(state);
         self.show_waiting();
     }
@@ -693,8 +688,9 @@ impl Live {
 
     fn send_read(&self) {
         let mut state = self.state.borrow_mut();
-        let State { open: Some(Open { room, log: Some(log), .. }), socket: Some(socket), ready: true, read_due, read_pause, .. } =
-            &mut *state
+        let State {
+            open: Some(Open { room, log: Some(log), .. }), socket: Some(socket), ready: true, read_due, read_pause, ..
+        } = &mut *state
         else {
             // The welcome counts what is unread once more.
             return;

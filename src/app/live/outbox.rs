@@ -311,15 +311,25 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Happening {
-        Write { room: usize },
+        Write {
+            room: usize,
+        },
         Send,
         /// The server takes what is under way in this room.
-        Takes { room: usize },
+        Takes {
+            room: usize,
+        },
         /// The server takes it and the answer is lost with the line.
-        TakesAndLineIsLost { room: usize },
+        TakesAndLineIsLost {
+            room: usize,
+        },
         LineIsLost,
-        Busy { room: usize },
-        Refuses { room: usize },
+        Busy {
+            room: usize,
+        },
+        Refuses {
+            room: usize,
+        },
         Reload,
         /// The clock goes on, or is set back.
         Clock(u64),

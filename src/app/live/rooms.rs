@@ -49,7 +49,14 @@ impl Rooms {
             }
             _ => {
                 let Some((room, seq)) = event.place() else { return };
-                let Some((_, counted)) = self.counted.iter_mut().find(|(slug, _)| slug == room) else { return };
+                let Some((_, counted)) = self.counted.iter_mut().find(|(slug, _)| slug == room) else {
+                    if let Event::Joined(membership) = event
+                        && membership.by.user == me
+                    {
+                        self.counted.push((room.clone(), seq));
+                    }
+                    return;
+                };
                 if seq <= *counted {
                     return;
                 }
@@ -96,7 +103,7 @@ pub fn count(unread: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Message, Micros, Person};
+    use crate::protocol::{Membership, Message, Micros, Person};
     use uuid::Uuid;
 
     fn tea() -> Slug {
@@ -140,6 +147,16 @@ mod tests {
         assert_eq!(rooms.total(), 1);
         rooms.seen(&tea());
         assert_eq!(rooms.total(), 0);
+    }
+
+    #[test]
+    fn a_room_that_was_joined_since_is_counted_too() {
+        let mut rooms = rooms(0);
+        rooms.apply(&message(4, "ben"), "ada");
+        let by = Person { user: "ada".to_owned(), name: None };
+        rooms.apply(&Event::Joined(Membership { room: tea(), seq: Seq(5), by, at: Micros(0) }), "ada");
+        rooms.apply(&message(6, "ben"), "ada");
+        assert_eq!(rooms.unread(&tea()), 1);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The browser's WebSocket, reduced to what [`super::Live`] needs of it.
 
 use leptos::prelude::location;
-use wasm_bindgen::prelude::{Closure, JsValue};
 use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{Closure, JsValue};
 use web_sys::{CloseEvent, Event, MessageEvent, WebSocket};
 
 use crate::protocol::{Command, LINES};

@@ -24,30 +24,21 @@ use super::parts::frame::{Trouble, around};
 use crate::protocol::{Me, Refusal, RoomItem};
 
 /// A page for someone who is logged in: reads what stands around every page, then what `page` reads.
-fn page<F, V>(page: impl FnOnce(Me, Vec<RoomItem>) -> F + Send + Sync + 'static) -> impl IntoView
+fn page<F, V>(page: impl FnOnce(Me, Vec<RoomItem>) -> F + Send + 'static) -> impl IntoView
 where
     F: Future<Output = Result<V, Refusal>> + Send,
     V: IntoView + 'static,
 {
-    let page = StoredValue::new(Some(page));
-    view! {
-        <Suspense>
-            {move || {
-                let page = page.try_update_value(Option::take).flatten();
-                Suspend::new(async move {
-                    let made = async {
-                        let (me, rooms) = around().await?;
-                        match page {
-                            Some(page) => page(me, rooms).await,
-                            None => Err(Refusal::Internal),
-                        }
-                    };
-                    match made.await {
-                        Ok(view) => view.into_any(),
-                        Err(why) => view! { <Trouble why=why/> }.into_any(),
-                    }
-                })
-            }}
-        </Suspense>
-    }
+    // No closure around it: what is read for a page is read once.
+    let made = Suspend::new(async move {
+        let made = async {
+            let (me, rooms) = around().await?;
+            page(me, rooms).await
+        };
+        match made.await {
+            Ok(view) => view.into_any(),
+            Err(why) => view! { <Trouble why=why/> }.into_any(),
+        }
+    });
+    view! { <Suspense>{made}</Suspense> }
 }

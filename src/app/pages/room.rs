@@ -101,9 +101,10 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
     let wall = move |at| wall.as_ref().map_or_else(|| time::utc(at), |wall| wall(at));
     let reader = Reader { me: &me.person.user, now, wall: &wall };
     let latest = !page.newer;
-    let unread = page.events.iter().any(|event| {
-        matches!(event, Event::Message(message) if message.seq > page.read && message.by.user != me.person.user)
-    });
+    let unread = page
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Message(message) if message.seq > page.read && message.by.user != me.person.user));
     let (html, above) = rows::page(&page.events, latest.then_some(page.read), &reader);
     let silent = page.older.is_none() && latest && !page.events.iter().any(|event| matches!(event, Event::Message(_)));
     let last = page.events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
@@ -128,7 +129,8 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
         zone: request.as_ref().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone()),
         text_max: request.as_ref().map_or(4000, |request| request.text_max),
     };
-    let older = page.older.map(|seq| view! { <p class="turn"><a href=format!("{address}?before={seq}")>"Older messages"</a></p> });
+    let older =
+        page.older.map(|seq| view! { <p class="turn"><a href=format!("{address}?before={seq}")>"Older messages"</a></p> });
     let newer = page.newer.then(|| {
         let next = last.map(|seq| view! { <a href=format!("{address}?after={seq}#first")>"Newer messages"</a> });
         view! { <p class="turn">{next} <a href=address.clone()>"To the latest"</a></p> }

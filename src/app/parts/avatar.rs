@@ -5,9 +5,8 @@ use leptos::prelude::*;
 use crate::protocol::Person;
 
 /// The classes of the colours; `style/` gives them.
-const HUES: [&str; 12] = [
-    "hue-0", "hue-1", "hue-2", "hue-3", "hue-4", "hue-5", "hue-6", "hue-7", "hue-8", "hue-9", "hue-10", "hue-11",
-];
+const HUES: [&str; 12] =
+    ["hue-0", "hue-1", "hue-2", "hue-3", "hue-4", "hue-5", "hue-6", "hue-7", "hue-8", "hue-9", "hue-10", "hue-11"];
 
 /// The class with this person's colour.
 #[must_use]

@@ -27,9 +27,7 @@ pub fn Here(presence: Presence) -> impl IntoView {
         })
     };
     let names = move || {
-        here.with(|here| {
-            here.users.iter().map(|person| view! { <li><bdi>{person.shown().to_owned()}</bdi></li> }).collect_view()
-        })
+        here.with(|here| here.users.iter().map(|person| view! { <li><bdi>{person.shown().to_owned()}</bdi></li> }).collect_view())
     };
     let others = move || {
         let more = here.with(|here| usize::try_from(here.count).unwrap_or_default().saturating_sub(here.users.len()));

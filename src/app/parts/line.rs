@@ -9,10 +9,10 @@ pub fn Line() -> impl IntoView {
     let state = RwSignal::new(State::Fine);
     Effect::new(move |_| state.set(live().line.get()));
     let words = move || match state.get() {
-        State::Fine => "",
-        State::Lost => "The line is down. Trying again… What you write waits here.",
-        State::Offline => "You are offline. What you write goes out when you are back.",
-        State::Updated => "Snug has been updated.",
+        State::Fine => None,
+        State::Lost => Some("The line is down. Trying again… What you write waits here."),
+        State::Offline => Some("You are offline. What you write goes out when you are back."),
+        State::Updated => Some("Snug has been updated."),
     };
     view! {
         <span class="line" role="status">

@@ -105,6 +105,8 @@ pub fn Room(me: Me, opening: Opening, children: Children) -> impl IntoView {
             }
         };
         live.open(room, latest.then_some(as_of), epoch, Rc::new(show));
+        // The reader may have moved before the page came to life, or come to a message by its address.
+        place.scrolled();
     });
     Effect::new(move |_| {
         let room = slug.get_value();
@@ -427,17 +429,16 @@ fn Composer(
     };
     let too_long = move || length.get() > max;
     let notice = move || {
-        if let Some(why) = why.get() {
-            return why;
-        }
         let length = length.get();
-        if length > max {
-            format!("{} characters too many: {max} is the most.", length - max)
-        } else if length + max / 10 > max {
-            format!("{} characters left", max - length)
-        } else {
-            String::new()
-        }
+        why.get().or_else(|| {
+            if length > max {
+                Some(format!("{} characters too many: {max} is the most.", length - max))
+            } else if length + max / 10 > max {
+                Some(format!("{} characters left", max - length))
+            } else {
+                None
+            }
+        })
     };
     let label = format!("Message to {name}");
     let mut inside = String::new();

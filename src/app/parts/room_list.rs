@@ -61,9 +61,7 @@ fn own(room: RoomItem, list: RwSignal<Vec<RoomItem>>, current: StoredValue<Optio
     let RoomItem { room: slug, name, closed, .. } = room;
     let address = format!("/room/{slug}");
     let here = is_current(&slug, current);
-    let unread = Memo::new(move |_| {
-        list.with(|list| list.iter().find(|item| item.room == slug).map_or(0, |item| item.unread))
-    });
+    let unread = Memo::new(move |_| list.with(|list| list.iter().find(|item| item.room == slug).map_or(0, |item| item.unread)));
     view! {
         <li>
             <a class="row" class:unread=move || { unread.get() > 0 } href=address aria-current=here>

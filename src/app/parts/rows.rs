@@ -236,7 +236,10 @@ mod tests {
             by: Person { user: "<i>".to_owned(), name: None },
             at: Micros(NOON),
         });
-        assert_eq!(classes(&[message(1, "ben", 0, "a"), joined.clone(), message(3, "ben", 1, "b")]), ["message", "note", "message"]);
+        assert_eq!(
+            classes(&[message(1, "ben", 0, "a"), joined.clone(), message(3, "ben", 1, "b")]),
+            ["message", "note", "message"]
+        );
         assert_eq!(classes(&[message(1, "ben", 719, "a"), message(2, "ben", 720, "b")]), ["message", "message"]);
         let (html, _) = page(&[joined], None, &reader());
         assert!(html.contains("<bdi>&lt;i&gt;</bdi> joined"), "{html}");
@@ -267,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_page_continues_where_the_one_before_it_ended() {
-        let events: Vec<Event> = (1..20).map(|seq| message(seq, if seq % 3 == 0 { "ada" } else { "ben" }, seq * 2, "x")).collect();
+        let events: Vec<Event> =
+            (1..20).map(|seq| message(seq, if seq % 3 == 0 { "ada" } else { "ben" }, seq * 2, "x")).collect();
         let (whole, end) = page(&events, None, &reader());
         let (mut html, mut above) = page(&events[..7], None, &reader());
         for event in &events[7..] {

@@ -140,7 +140,16 @@ mod tests {
 
     #[test]
     fn nothing_else_becomes_a_link() {
-        for text in ["javascript:alert(1)", "javascript://x", "data:text/html,x", "xhttp://a", "https://", "http:// a", "ftp://a.example", "https://\"x"] {
+        for text in [
+            "javascript:alert(1)",
+            "javascript://x",
+            "data:text/html,x",
+            "xhttp://a",
+            "https://",
+            "http:// a",
+            "ftp://a.example",
+            "https://\"x",
+        ] {
             assert_eq!(links(text), [""; 0], "{text}");
         }
     }

@@ -93,13 +93,39 @@ pub struct Connection {
     queue: Mutex<Queue>,
     queue_bytes: usize,
     wake: Notify,
+    /// The rooms that it hears, as the hub has it; none when it is gone and hears nothing any more.
+    rooms: Mutex<Option<Vec<RoomId>>>,
     /// The room on its screen, which it is told the presence of.
     pub(super) look: Mutex<Option<RoomId>>,
 }
 
 impl Connection {
     pub(super) fn new(number: u64, actor: Actor, queue_bytes: usize) -> Self {
-        Self { number, actor, queue: Mutex::default(), queue_bytes, wake: Notify::new(), look: Mutex::new(None) }
+        let rooms = Mutex::new(Some(Vec::new()));
+        Self { number, actor, queue: Mutex::default(), queue_bytes, wake: Notify::new(), rooms, look: Mutex::new(None) }
+    }
+
+    /// Notes that it hears a room; false when it did already, or is gone.
+    pub(super) fn hears(&self, room: RoomId) -> bool {
+        let mut rooms = lock(&self.rooms);
+        let Some(rooms) = rooms.as_mut() else { return false };
+        let new = !rooms.contains(&room);
+        if new {
+            rooms.push(room);
+        }
+        new
+    }
+
+    /// Notes that it hears a room no more.
+    pub(super) fn hears_no_more(&self, room: RoomId) {
+        if let Some(rooms) = lock(&self.rooms).as_mut() {
+            rooms.retain(|other| *other != room);
+        }
+    }
+
+    /// It is gone: hands over the rooms that it heard, and hears none from now on.
+    pub(super) fn gone(&self) -> Vec<RoomId> {
+        lock(&self.rooms).take().unwrap_or_default()
     }
 
     /// Puts events into the queue. One that does not fit empties it: the connection is then behind and reads the log.

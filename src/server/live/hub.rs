@@ -145,14 +145,15 @@ impl Hub {
         Ok(connection)
     }
 
-    /// Forgets a connection everywhere. `rooms` are those that it may hear.
-    pub(super) fn disconnect(&self, connection: &Arc<Connection>, rooms: impl Iterator<Item = RoomId>) {
+    /// Forgets a connection everywhere.
+    pub(super) fn disconnect(&self, connection: &Arc<Connection>) {
         let user = connection.actor.user;
         if let Some(mut of_user) = self.0.users.get_mut(&user) {
             of_user.retain(|other| other.number != connection.number);
         }
         self.0.users.remove_if(&user, |_, of_user| of_user.is_empty());
-        for room in rooms {
+        // From here on nothing adds it to a room; what added it before is in this list.
+        for room in connection.gone() {
             self.unlisten(connection, room);
         }
     }
@@ -186,12 +187,12 @@ impl Hub {
 
     /// The connection hears the room from now on. Asking twice is asking once.
     pub(super) fn listen(&self, connection: &Arc<Connection>, room: RoomId) {
-        self.with_room(room, |found| Self::add_listener(found, connection));
+        self.with_room(room, |found| Self::add_listener(room, found, connection));
         self.presence_changed(room);
     }
 
-    fn add_listener(room: &mut Room, connection: &Arc<Connection>) {
-        if room.listeners.iter().any(|other| other.number == connection.number) {
+    fn add_listener(id: RoomId, room: &mut Room, connection: &Arc<Connection>) {
+        if !connection.hears(id) {
             return;
         }
         room.listeners.push(Arc::clone(connection));
@@ -203,6 +204,7 @@ impl Hub {
         let user = connection.actor.user;
         let gone = self.with_known(room, |found| {
             let before = found.listeners.len();
+            connection.hears_no_more(room);
             found.listeners.retain(|other| other.number != connection.number);
             found.lookers.retain(|other| other.number != connection.number);
             before > found.listeners.len() && found.here.went(user)
@@ -261,14 +263,20 @@ impl Hub {
             if news.seq <= room.last {
                 return;
             }
-            newcomers.iter().for_each(|connection| Self::add_listener(room, connection));
+            newcomers.iter().for_each(|connection| Self::add_listener(id, room, connection));
             room.remember(news.seq, &news.json);
             for listener in &room.listeners {
                 let last = turn == Turn::Left && listener.actor.user == user;
                 listener.push(std::iter::once(Waiting::Log { room: id, seq: news.seq, json: news.json.clone(), last }));
             }
             if turn == Turn::Left {
-                room.listeners.retain(|listener| listener.actor.user != user);
+                room.listeners.retain(|listener| {
+                    let stays = listener.actor.user != user;
+                    if !stays {
+                        listener.hears_no_more(id);
+                    }
+                    stays
+                });
                 room.lookers.retain(|looker| looker.actor.user != user);
                 room.here.left(user);
             }

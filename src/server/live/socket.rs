@@ -88,28 +88,23 @@ impl Sockets {
 struct Registered {
     hub: Hub,
     connection: Arc<Connection>,
-    /// The rooms that it may be listening to.
-    rooms: Vec<RoomId>,
 }
 
 impl Registered {
     fn new(chat: &Chat, actor: Actor) -> Result<Self, Refusal> {
         let hub = chat.hub().clone();
         let connection = hub.connect(actor)?;
-        Ok(Self { hub, connection, rooms: Vec::new() })
+        Ok(Self { hub, connection })
     }
 
-    fn listen(&mut self, room: RoomId) {
-        if !self.rooms.contains(&room) {
-            self.rooms.push(room);
-        }
+    fn listen(&self, room: RoomId) {
         self.hub.listen(&self.connection, room);
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.hub.disconnect(&self.connection, self.rooms.drain(..));
+        self.hub.disconnect(&self.connection);
     }
 }
 
@@ -303,9 +298,6 @@ impl Session {
                     Some(_) => return false,
                     // The first of a room that this person has just joined, by whichever door.
                     None => {
-                        if !self.registered.rooms.contains(&room) {
-                            self.registered.rooms.push(room);
-                        }
                         self.cursors.insert(room, seq);
                     }
                 }

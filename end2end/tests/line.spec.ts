@@ -1,0 +1,250 @@
+// The line goes, the server goes, and both come back: nothing is lost, doubled or out of order.
+
+import { holdWasm } from '../support/wasm';
+import { NO_SERVER, type Person, Room, alive, expect, test } from '../support/world';
+
+const SAID = ['written offline, the first', 'written offline, the second', 'written offline, the third'];
+
+/** The room as a page loaded now shows it. */
+async function fresh(person: Person, slug: string): Promise<string[]> {
+  const page = await person.context.newPage();
+  const room = await person.enter(slug, page);
+  const texts = await room.texts();
+  await page.close();
+  return texts;
+}
+
+test.beforeEach(({ guard }) => guard.allow(NO_SERVER));
+
+test('what is written offline waits where one sees it, and goes out once and in order', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const ben = await person('ben');
+  const tea = await ada.makeRoom('Tea');
+  await ben.join(tea);
+  const adas = await ada.enter(tea);
+  const bens = await ben.enter(tea);
+  await adas.say('said before');
+  await bens.hasLast('said before');
+
+  await ada.context.setOffline(true);
+  await line.cut();
+  await expect(adas.line).toHaveText('You are offline. What you write goes out when you are back.');
+  await adas.say(...SAID);
+  await expect(adas.waiting.locator('.state')).toHaveText(SAID.map(() => /^waiting for the line/));
+  await expect(adas.composer).toBeEditable();
+  await ben.say(tea, 'said meanwhile');
+
+  await line.mend();
+  await ada.context.setOffline(false);
+  await adas.hasLast('said before', 'said meanwhile', ...SAID);
+  await bens.hasLast('said before', 'said meanwhile', ...SAID);
+  await expect(adas.line).toHaveText('');
+  expect(await fresh(ben, tea)).toEqual(['said before', 'said meanwhile', ...SAID]);
+});
+
+test('what is written while the server is gone is kept over a reload', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const tea = await ada.makeRoom('Tea');
+  const room = await ada.enter(tea);
+  await room.say('said before');
+  await room.hasLast('said before');
+  await line.cut();
+  await expect(room.line).toHaveText(/^The line is down/);
+  await room.say(...SAID);
+  await expect(room.waiting).toHaveCount(3);
+
+  await line.mend();
+  // The page, but no socket and no script yet.
+  const release = await holdWasm(ada.page);
+  await ada.page.reload();
+  expect(await room.texts()).toEqual(['said before']);
+  await release();
+  await alive(ada.page);
+  await room.hasLast('said before', ...SAID);
+  expect(await fresh(ada, tea)).toEqual(['said before', ...SAID]);
+});
+
+test('what was left in a closed tab goes out from whichever page is opened next', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const tea = await ada.makeRoom('Tea');
+  const room = await ada.enter(tea);
+  await line.cut();
+  await room.say(...SAID);
+  await expect(room.waiting).toHaveCount(3);
+  await ada.page.close();
+
+  await line.mend();
+  // Another page of the site, on which the room is not.
+  const page = await ada.context.newPage();
+  await page.goto('/room/general');
+  await alive(page);
+  const ben = await person('ben');
+  await ben.join(tea);
+  await (await ben.enter(tea)).hasLast(...SAID);
+  expect(await fresh(ben, tea)).toEqual(SAID);
+});
+
+test('a message whose acknowledgement is lost is there once', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const ben = await person('ben');
+  const tea = await ada.makeRoom('Tea');
+  await ben.join(tea);
+  const bens = await ben.enter(tea);
+  const adas = await ada.enter(tea);
+  await adas.say('said before');
+  await adas.hasLast('said before');
+  line.hold();
+  await adas.say('heard by the server');
+  await bens.hasLast('said before', 'heard by the server');
+  await expect(adas.waiting).toHaveCount(1);
+  await line.cut();
+  await line.mend();
+  await adas.hasLast('said before', 'heard by the server');
+  await expect(adas.saying('heard by the server')).toHaveCount(1);
+  expect(await fresh(ada, tea)).toEqual(['said before', 'heard by the server']);
+});
+
+test('two tabs of one person send what waits once', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const tea = await ada.makeRoom('Tea');
+  const first = await ada.enter(tea);
+  const second = await ada.enter(tea, await ada.context.newPage());
+  await line.cut();
+  await first.say('from the first tab');
+  await second.say('from the second tab');
+  await expect(first.waiting).not.toHaveCount(0);
+  await line.mend();
+  for (const room of [first, second]) {
+    await expect(room.waiting).toHaveCount(0);
+    await expect.poll(async () => (await room.texts()).sort()).toEqual(['from the first tab', 'from the second tab']);
+  }
+  expect(await first.texts()).toEqual(await second.texts());
+  expect(await fresh(ada, tea)).toEqual(await first.texts());
+});
+
+test('a message that is refused stays, with its reason, to be sent again or taken back', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const tea = await ada.makeRoom('Tea');
+  const room = await ada.enter(tea);
+  await line.cut();
+  await room.say('too late for this room', 'and this one as well');
+  await expect(room.waiting).toHaveCount(2);
+  await line.mend();
+  // On another device.
+  const ben = await person('ben');
+  await ben.join(tea);
+  await ada.leave(tea);
+  await expect(ada.page.getByRole('button', { name: 'Join the room' })).toBeVisible();
+  await alive(ada.page);
+  const kept = () => ada.page.evaluate(() => Object.values(localStorage).filter((value) => String(value).includes('not_member')).length);
+  await expect.poll(kept).toBe(2);
+
+  await ada.page.getByRole('button', { name: 'Join the room' }).click();
+  await expect(room.composer).toBeVisible();
+  await alive(ada.page);
+  await expect(room.waiting.locator('.state')).toHaveText([/^Not sent\. You are not a member/, /^Not sent\. You are not a member/]);
+  await room.waiting.first().getByRole('button', { name: 'Try again' }).click();
+  await expect(room.waiting).toHaveCount(1);
+  await room.composer.fill('begun meanwhile');
+  await room.waiting.getByRole('button', { name: 'Take back' }).click();
+  await expect(room.composer).toHaveValue('begun meanwhile\nand this one as well');
+  await expect(room.composer).toBeFocused();
+  await room.hasLast('too late for this room');
+  expect(await fresh(ben, tea)).toEqual(['too late for this room']);
+});
+
+test.describe('a server that is restarted', () => {
+  test.use({ own: { flags: [] } });
+
+  for (const kill of [false, true]) {
+    test(`under two people (${kill ? 'SIGKILL' : 'SIGTERM'}) has them back by themselves, with everything said`, async ({ person, server }) => {
+      const ada = await person('ada');
+      const ben = await person('ben');
+      const tea = await ada.makeRoom('Tea');
+      await ben.join(tea);
+      const adas = await ada.enter(tea);
+      const bens = await ben.enter(tea);
+      const all: string[] = [];
+      for (const round of [1, 2, 3]) {
+        await adas.say(`Ada before restart ${round}`);
+        await bens.say(`Ben before restart ${round}`);
+        await server.stop({ kill });
+        await adas.say(`Ada during restart ${round}`);
+        await bens.say(`Ben during restart ${round}`);
+        await server.start();
+        for (const name of ['Ada', 'Ben']) for (const when of ['before', 'during']) all.push(`${name} ${when} restart ${round}`);
+        for (const room of [adas, bens]) {
+          await expect(room.waiting).toHaveCount(0, { timeout: 30_000 });
+          await expect.poll(async () => (await room.texts()).sort(), { timeout: 30_000 }).toEqual([...all].sort());
+          await expect(room.line).toHaveText('');
+        }
+      }
+      const page = await fresh(ada, tea);
+      for (const room of [adas, bens]) expect(await room.texts()).toEqual(page);
+      // Each person's own in the order in which they were written.
+      for (const name of ['Ada', 'Ben']) {
+        expect(page.filter((text) => text.startsWith(name))).toEqual(all.filter((text) => text.startsWith(name)));
+      }
+      // Presence is counted anew.
+      await expect(ada.page.getByRole('button', { name: / here$/ })).toHaveText(/\b2 here$/);
+    });
+  }
+});
+
+test('a short interruption is not worth a word', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const room = await ada.enter(await ada.makeRoom('Tea'));
+  await room.say('said before');
+  await room.hasLast('said before');
+  await ada.page.evaluate(() => {
+    const said: string[] = [];
+    const status = document.querySelector('.foot .line')!;
+    new MutationObserver(() => said.push(status.textContent ?? '')).observe(status, { childList: true, characterData: true, subtree: true });
+    Object.assign(window, { said });
+  });
+  const reconnected = ada.page.waitForEvent('websocket');
+  await line.cut();
+  await line.mend();
+  await reconnected;
+  await room.say('said after');
+  await room.hasLast('said before', 'said after');
+  expect(await ada.page.evaluate(() => (window as unknown as { said: string[] }).said.filter(Boolean))).toEqual([]);
+});
+
+test('who missed more than is replayed sees the room anew', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const ben = await person('ben');
+  const tea = await ada.makeRoom('Tea');
+  await ben.join(tea);
+  const room = await ada.enter(tea);
+  await line.cut();
+  const said = Array.from({ length: 130 }, (_, i) => `line number ${i + 1}`);
+  await ben.say(tea, ...said);
+  await line.mend();
+  await room.hasLast(...said.slice(-50));
+  expect(new Set(await room.texts()).size).toBe((await room.texts()).length);
+});
+
+test.describe('a small replay', () => {
+  test.use({ own: { flags: ['--replay-max', '5', '--send-burst', '1000'] } });
+
+  test('fetches the room instead, and leaves an older page to follow', async ({ person, line }) => {
+    const ada = await person('ada', { baseURL: line.url });
+    const ben = await person('ben');
+    const tea = await ada.makeRoom('Tea');
+    await ben.join(tea);
+    const room = await ada.enter(tea);
+    await room.say('said before');
+    await room.hasLast('said before');
+    await line.cut();
+    await room.say('waits meanwhile');
+    const said = Array.from({ length: 60 }, (_, i) => `line number ${i + 1}`);
+    await ben.say(tea, ...said);
+    await line.mend();
+    await room.hasLast(...said.slice(-40), 'waits meanwhile');
+    await expect(room.saying('said before')).toBeHidden();
+    await ada.page.getByRole('link', { name: 'Older messages' }).filter({ visible: true }).click();
+    await expect(ada.page).toHaveURL(/[?]before=/);
+    await expect(new Room(ada.page, ada.server).saying('said before')).toBeVisible();
+  });
+});
