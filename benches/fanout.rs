@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::program::Program;
 use crate::wire::{Commands, Frames, socket, source};
-use crate::world::{World, run, thousands};
+use crate::world::{World, latencies, run, thousands};
 use crate::{Bench, peer, process};
 
 const MEMBERS: usize = 500;
@@ -77,7 +77,9 @@ pub fn measure(bench: &Bench) {
          before it is delivered. The bare peer is axum with `tokio::sync::broadcast`, one flush an event, storing nothing. Medians of {TIMES} \
          alternating runs; lost, doubled and out of order are sums over all of them.\n"
     );
-    println!("| load | server | deliveries/s | lost | doubled | out of order | p50, µs | p99, µs | server CPU, µs/delivery | load generator CPU, µs/delivery |");
+    println!(
+        "| load | server | deliveries/s | lost | doubled | out of order | p50, µs | p99, µs | server CPU, µs/delivery | load generator CPU, µs/delivery |"
+    );
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (load, server, runs) in rows {
         let load = match load {
@@ -150,7 +152,7 @@ async fn once(server: &Program, people: &[String], load: Load, messages: usize) 
     let shared = Rc::new(Shared {
         began: Instant::now(),
         sent: RefCell::new(Vec::with_capacity(total)),
-        latency: RefCell::new(Histogram::new(3).expect("a precision that there is")),
+        latency: RefCell::new(latencies()),
         delivered: Cell::new(0),
         more: Notify::new(),
         window: [const { Semaphore::const_new(0) }; SENDERS],
@@ -239,15 +241,11 @@ struct Receiver {
     received: Rc<RefCell<Received>>,
 }
 
-async fn connect(
-    address: SocketAddr,
-    people: &[String],
-    shared: &Rc<Shared>,
-    total: usize,
-) -> (Vec<Commands>, Vec<Receiver>) {
-    let open = people.iter().enumerate().map(|(n, cookie)| async move {
-        socket(address, source(n), cookie, true, r#"{"type":"hello","rooms":{}}"#).await
-    });
+async fn connect(address: SocketAddr, people: &[String], shared: &Rc<Shared>, total: usize) -> (Vec<Commands>, Vec<Receiver>) {
+    let open = people
+        .iter()
+        .enumerate()
+        .map(|(n, cookie)| async move { socket(address, source(n), cookie, true, r#"{"type":"hello","rooms":{}}"#).await });
     let sockets: Vec<_> = futures_util::stream::iter(open).buffered(8).collect().await;
     let mut senders = Vec::new();
     let mut receivers = Vec::new();

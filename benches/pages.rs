@@ -26,7 +26,8 @@ pub fn measure(bench: &Bench) {
         let mut http = Http::connect(world.address()).await;
         for number in 0..MESSAGES {
             let nonce = uuid::Uuid::from_u128(number as u128);
-            let text = format!("Message+{number}:+the+quick+brown+fox+jumps+over+the+lazy+dog,+and+then+once+more+for+good+measure.");
+            let text =
+                format!("Message+{number}:+the+quick+brown+fox+jumps+over+the+lazy+dog,+and+then+once+more+for+good+measure.");
             let reply = http.post("/actions/post_message", &cookie, &format!("room=general&nonce={nonce}&text={text}")).await;
             assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         }

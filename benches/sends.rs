@@ -4,17 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use crate::wire::{Http, socket, source};
-use crate::world::{World, run, thousands};
+use crate::world::{World, latencies, run, thousands};
 use crate::{Bench, process};
 
 const SENDERS: usize = 64;
 
 pub fn measure(bench: &Bench) {
     let seconds = Duration::from_secs(bench.scaled(20) as u64);
-    let latency = Rc::new(RefCell::new(Histogram::<u64>::new(3).expect("a precision that there is")));
+    let latency = Rc::new(RefCell::new(latencies()));
     let (server, generator) = run(async {
         let world = World::start(bench);
         let people = world.people(SENDERS).await;

@@ -63,7 +63,9 @@ fn ready(bench: &Bench, data: &tempfile::TempDir) -> Duration {
 /// What a browser that has nothing fetches: the page, and every asset that it names.
 fn visits(bench: &Bench) {
     println!("### A first visit\n");
-    println!("Bytes of the bodies, as brotli; what a page names and what that imports. Addresses of the fonts and pictures are followed too.\n");
+    println!(
+        "Bytes of the bodies, as brotli; what a page names and what that imports. Addresses of the fonts and pictures are followed too.\n"
+    );
     println!("| page | page itself | styles | scripts | WebAssembly | other | together |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     run(async {

@@ -117,13 +117,7 @@ pub struct Commands {
 }
 
 /// Connects from `source` and says `hello`. `lines` asks for events that wait together in one frame, as the pages do.
-pub async fn socket(
-    address: SocketAddr,
-    source: Ipv4Addr,
-    cookie: &str,
-    lines: bool,
-    hello: &str,
-) -> (Frames, Commands) {
+pub async fn socket(address: SocketAddr, source: Ipv4Addr, cookie: &str, lines: bool, hello: &str) -> (Frames, Commands) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind((source, 0).into()).expect("all of 127/8 is ours");
     let mut stream = socket.connect(address).await.expect("the server listens");

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use futures_util::StreamExt;
+use hdrhistogram::Histogram;
 use tempfile::TempDir;
 
 use crate::Bench;
@@ -67,6 +68,12 @@ pub fn serve(bench: &Bench, data: &TempDir) -> Program {
 pub fn run<T>(load: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tokio::task::LocalSet::new().block_on(&runtime, load)
+}
+
+/// Latencies in ns, up to a minute, to three digits.
+#[must_use]
+pub fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds that there are")
 }
 
 /// Thousands with commas.

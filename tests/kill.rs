@@ -44,7 +44,8 @@ async fn what_was_acknowledged_outlives_a_kill_on_postgres() {
 }
 
 async fn survive(engine: Engine) {
-    let rounds: usize = std::env::var("SNUG_DEV_KILL_ROUNDS").map_or(5, |text| text.parse().expect("SNUG_DEV_KILL_ROUNDS is a number"));
+    let rounds: usize =
+        std::env::var("SNUG_DEV_KILL_ROUNDS").map_or(5, |text| text.parse().expect("SNUG_DEV_KILL_ROUNDS is a number"));
     let seed: u64 = std::env::var("SNUG_DEV_KILL_SEED").map_or_else(|_| rand::random(), |text| text.parse().expect("a number"));
     eprintln!("{engine:?}: {rounds} kills, SNUG_DEV_KILL_SEED={seed}");
     let mut chance = StdRng::seed_from_u64(seed);

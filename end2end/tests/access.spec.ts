@@ -103,7 +103,7 @@ test('all by keyboard: from the door into a room, a word, and out again', async 
     }
     throw new Error(`${name} is not reached`);
   };
-  const tea = await ada.makeRoom('Tea');
+  await ada.makeRoom('Tea');
   await page.goto('/');
   await alive(page);
   await tab(/^Tea$/, 'link');
@@ -114,7 +114,7 @@ test('all by keyboard: from the door into a room, a word, and out again', async 
   await page.keyboard.type('without a mouse');
   await page.keyboard.press('Enter');
   const room = new Room(page, ada.server);
-  if (page.url().endsWith(tea)) await room.hasLast('without a mouse');
+  await room.hasLast('without a mouse');
   await page.keyboard.press('Tab');
   await expect(room.send).toBeFocused();
 });
@@ -142,8 +142,7 @@ test('magnified to 400 % all of it can be reached, and nothing has to be scrolle
   await expect(room.saying('magnified')).toBeInViewport();
   await room.saying('line number 1').scrollIntoViewIfNeeded();
   await expect(room.saying('line number 1')).toBeInViewport();
-  for (const path of [`/room/${tea}`, '/', '/new-room', '/settings', '/room/help', '/room/nowhere-at-all']) {
-    if (path.includes('nowhere')) continue;
+  for (const path of [`/room/${tea}`, '/', '/new-room', '/settings', '/room/help']) {
     await page.goto(path);
     expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(320);
   }

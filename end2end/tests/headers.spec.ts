@@ -37,12 +37,14 @@ test('every answer carries the headers that keep it harmless', async ({ person, 
   for (const answer of answers) {
     const what = `${answer.status()} ${answer.url()}`;
     const headers = answer.headers();
-    expect.soft(headers['content-security-policy'], what).toMatch(/^default-src 'none'; script-src 'self'/);
-    expect.soft(headers['content-security-policy'], what).not.toMatch(/unsafe-(inline|eval|hashes)\b(?<!wasm-unsafe-eval)|\*|https?:/);
-    expect.soft(headers['content-security-policy'], what).toContain("frame-ancestors 'none'");
-    expect.soft(headers['x-content-type-options'], what).toBe('nosniff');
-    expect.soft(headers['referrer-policy'], what).toBe('same-origin');
-    expect.soft(headers['cross-origin-opener-policy'], what).toBe('same-origin');
+    const policy = headers['content-security-policy'] ?? '';
+    expect.soft(policy, what).toMatch(/^default-src 'none'; script-src 'self'.*frame-ancestors 'none'/);
+    expect.soft(policy.replace("'wasm-unsafe-eval'", ''), what).not.toMatch(/unsafe|\*|https?:/);
+    expect.soft(headers, what).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'same-origin',
+      'cross-origin-opener-policy': 'same-origin',
+    });
     expect.soft(answer.status(), what).toBeLessThan(500);
   }
 });

@@ -69,8 +69,11 @@ fn a_refusal() -> impl Strategy<Value = Refusal> {
 fn a_command() -> impl Strategy<Value = Command> {
     let rooms = prop::collection::btree_map(a_slug(), a_seq(), 0..4);
     prop_oneof![
-        (rooms, prop::option::of(an_id()), prop::option::of(a_slug()))
-            .prop_map(|(rooms, epoch, look)| Command::Hello { rooms, epoch, look }),
+        (rooms, prop::option::of(an_id()), prop::option::of(a_slug())).prop_map(|(rooms, epoch, look)| Command::Hello {
+            rooms,
+            epoch,
+            look
+        }),
         (a_slug(), an_id(), any::<String>()).prop_map(|(room, id, text)| Command::Send { room, id, text }),
         (a_slug(), a_seq()).prop_map(|(room, seq)| Command::Read { room, seq }),
         a_slug().prop_map(|room| Command::Join { room }),
@@ -81,8 +84,7 @@ fn a_command() -> impl Strategy<Value = Command> {
 }
 
 fn a_membership() -> impl Strategy<Value = Membership> {
-    (a_slug(), a_seq(), a_person(), any::<i64>())
-        .prop_map(|(room, seq, by, at)| Membership { room, seq, by, at: Micros(at) })
+    (a_slug(), a_seq(), a_person(), any::<i64>()).prop_map(|(room, seq, by, at)| Membership { room, seq, by, at: Micros(at) })
 }
 
 fn a_room_state() -> impl Strategy<Value = RoomState> {
@@ -94,9 +96,8 @@ fn an_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         (any::<String>(), an_id(), any::<u32>(), any::<String>(), prop::collection::vec(a_room_state(), 0..4))
             .prop_map(|(user, epoch, version, build, rooms)| Event::Welcome { user, epoch, version, build, rooms }),
-        (a_slug(), a_seq(), an_id(), a_person(), any::<String>(), any::<i64>()).prop_map(
-            |(room, seq, id, by, text, at)| Event::Message(Message { room, seq, id, by, text, at: Micros(at) })
-        ),
+        (a_slug(), a_seq(), an_id(), a_person(), any::<String>(), any::<i64>())
+            .prop_map(|(room, seq, id, by, text, at)| Event::Message(Message { room, seq, id, by, text, at: Micros(at) })),
         a_membership().prop_map(Event::Joined),
         a_membership().prop_map(Event::Left),
         (a_slug(), an_id(), a_seq()).prop_map(|(room, id, seq)| Event::Sent { room, id, seq }),

@@ -215,4 +215,3 @@ fn said(event: &Event) -> String {
         other => panic!("{other:?} is no event of the log"),
     }
 }
-

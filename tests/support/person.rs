@@ -215,9 +215,7 @@ impl Visitor {
 
     /// The browser's socket, connected but without a `hello` yet.
     pub async fn socket(&self) -> Socket {
-        self.try_socket(&[("origin", &self.origin())])
-            .await
-            .unwrap_or_else(|status| panic!("the socket is refused: {status}"))
+        self.try_socket(&[("origin", &self.origin())]).await.unwrap_or_else(|status| panic!("the socket is refused: {status}"))
     }
 
     /// A socket with the cookies and these headers; or the status with which it is refused.
@@ -263,9 +261,7 @@ impl Person {
     /// Posts as a form does, without a socket.
     pub async fn post(&self, room: &str, text: &str) {
         let nonce = super::new_id().to_string();
-        self.ask::<()>("post_message", &[("room", room), ("nonce", &nonce), ("text", text)])
-            .await
-            .expect("a member may post");
+        self.ask::<()>("post_message", &[("room", room), ("nonce", &nonce), ("text", text)]).await.expect("a member may post");
     }
 
     pub async fn rooms(&self) -> Vec<RoomItem> {

@@ -51,8 +51,7 @@ impl Postgres {
     /// The URL of a new, empty database.
     pub async fn database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut connection =
-            PgConnection::connect(&self.url("postgres")).await.expect("the tests' PostgreSQL takes connections");
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.expect("the tests' PostgreSQL takes connections");
         connection.execute(format!("CREATE DATABASE {name}").as_str()).await.expect("a database can be created");
         connection.close().await.expect("the connection closes");
         self.url(&name)
@@ -138,9 +137,8 @@ fn programs() -> PathBuf {
     }
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut debian: Vec<(u32, PathBuf)> = debian
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-        .collect();
+    let mut debian: Vec<(u32, PathBuf)> =
+        debian.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))).collect();
     debian.sort();
     std::env::split_paths(&on_path)
         .chain(debian.into_iter().rev().map(|(_, folder)| folder))

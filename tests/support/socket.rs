@@ -72,11 +72,7 @@ impl Socket {
         Self::try_connect_over(TcpStream::connect(address).await?, path, headers).await
     }
 
-    async fn try_connect_over(
-        stream: TcpStream,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Result<Self, tungstenite::Error> {
+    async fn try_connect_over(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Result<Self, tungstenite::Error> {
         stream.set_nodelay(true)?;
         let mut request = format!("ws://{}{path}", stream.peer_addr()?).into_client_request()?;
         for (name, value) in headers {

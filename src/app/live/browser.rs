@@ -2,12 +2,12 @@
 
 use js_sys::{Date, Math, Object, Reflect};
 use leptos::prelude::{document, window};
-use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, RequestInit, Response};
 
 use super::outbox::Storage;
+use super::wire::Wire;
 use crate::app::request::WallTime;
 use crate::app::time;
 use crate::protocol::{Micros, Refusal};
@@ -110,11 +110,11 @@ impl Storage for Local {
     }
 }
 
-/// Calls a server function: `body` is form-encoded.
+/// Calls a server function: `body` is form-encoded, and what comes back is JSON.
 ///
 /// # Errors
 /// The server's refusal, or [`Refusal::Unavailable`] when it was not reached or not understood.
-pub async fn post<T: DeserializeOwned>(endpoint: &str, body: &str) -> Result<T, Refusal> {
+pub async fn post(endpoint: &str, body: &str) -> Result<String, Refusal> {
     let response = request(endpoint, body).await.map_err(|_| Refusal::Unavailable)?;
     let text = match response.text() {
         Ok(text) => JsFuture::from(text).await.ok().and_then(|text| text.as_string()),
@@ -122,9 +122,9 @@ pub async fn post<T: DeserializeOwned>(endpoint: &str, body: &str) -> Result<T, 
     };
     let text = text.ok_or(Refusal::Unavailable)?;
     if response.ok() {
-        serde_json::from_str(&text).map_err(|_| Refusal::Unavailable)
+        Ok(text)
     } else {
-        Err(serde_json::from_str(&text).unwrap_or(Refusal::Unavailable))
+        Err(serde_json::from_str::<Wire>(&text).map_or(Refusal::Unavailable, |wire| wire.refusal()))
     }
 }
 

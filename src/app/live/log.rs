@@ -3,7 +3,7 @@
 //! The invariant: what is shown is what a page read from the server at the same `seq` would show, whatever was sent twice, lost
 //! or out of turn on the way.
 
-use crate::protocol::{Event, RoomPage, Seq};
+use crate::protocol::{Event, Seq};
 
 /// What to do about an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,12 +84,11 @@ impl Log {
         true
     }
 
-    /// The page has come, the latest one of the room: everything to show from now on instead of what was shown.
-    pub fn replace(&mut self, page: RoomPage) -> Vec<Event> {
+    /// The page has come, the latest one of the room, read when `as_of` was its last event: everything to show from now on instead of what was shown.
+    pub fn replace(&mut self, as_of: Seq, mut events: Vec<Event>) -> Vec<Event> {
         let held = self.fetching.take().unwrap_or_default();
-        self.last = page.as_of;
+        self.last = as_of;
         self.hole = None;
-        let mut events = page.events;
         for event in held {
             if let Some((_, seq)) = event.place()
                 && seq == self.last.next()
@@ -105,7 +104,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Membership, Message, Micros, Person, Presence, Slug};
+    use crate::protocol::{Membership, Message, Micros, Person, Slug};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -124,23 +123,8 @@ mod tests {
     }
 
     /// What a page read at `seq` shows.
-    fn snapshot(seq: i64, most: i64) -> RoomPage {
-        let first = (seq - most).max(0) + 1;
-        RoomPage {
-            room: slug(),
-            name: "Tea".to_owned(),
-            topic: String::new(),
-            closed: false,
-            member: true,
-            members: 2,
-            as_of: Seq(seq),
-            epoch: Uuid::nil(),
-            read: Seq::ZERO,
-            events: (first..=seq).map(event).collect(),
-            older: (first > 1).then_some(Seq(first)),
-            newer: false,
-            here: Presence { room: slug(), count: 0, users: Vec::new() },
-        }
+    fn snapshot(seq: i64, most: i64) -> Vec<Event> {
+        ((seq - most).max(0) + 1..=seq).map(event).collect()
     }
 
     /// What happens to someone who reads along.
@@ -190,7 +174,7 @@ mod tests {
 
         fn page(&mut self, newest: i64) {
             if self.log.is_fetching() {
-                self.shown = self.log.replace(snapshot(newest, 10));
+                self.shown = self.log.replace(Seq(newest), snapshot(newest, 10));
             }
         }
     }
@@ -199,8 +183,7 @@ mod tests {
         #[test]
         fn a_snapshot_and_the_events_after_it_are_a_later_snapshot(start in 0_i64..20, happenings in happenings()) {
             let mut newest = start;
-            let page = snapshot(start, 10);
-            let mut tab = Tab { log: Log::at(page.as_of), shown: page.events };
+            let mut tab = Tab { log: Log::at(Seq(start)), shown: snapshot(start, 10) };
             for happening in happenings {
                 match happening {
                     Happening::Arrives => {
@@ -234,7 +217,7 @@ mod tests {
         assert!(log.fetch());
         assert!(!log.fetch(), "one page at a time");
         assert_eq!(log.apply(Seq(7), Some(event(7))), Step::Nothing);
-        assert_eq!(log.replace(snapshot(6, 3)), [event(4), event(5), event(6), event(7)]);
+        assert_eq!(log.replace(Seq(6), snapshot(6, 3)), [event(4), event(5), event(6), event(7)]);
         assert_eq!(log.last(), Seq(7));
     }
 

@@ -11,6 +11,7 @@ pub mod log;
 pub mod outbox;
 pub mod rooms;
 pub mod socket;
+pub mod wire;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use web_sys::StorageEvent;
@@ -30,7 +31,8 @@ use self::log::{Log, Step};
 use self::outbox::{Item, Outbox, Storage};
 use self::rooms::Rooms;
 use self::socket::{Heard, Socket};
-use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomPage, Seq, Slug, VERSION};
+use self::wire::{Wire, WirePage};
+use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
 /// The server closes a socket from which nothing has come for 75 s.
 const PING_EVERY: u64 = 25_000;
@@ -93,11 +95,17 @@ struct Open {
     show: Rc<dyn Fn(Change)>,
 }
 
-/// The place of an event of a kind that this build does not know.
-#[derive(Deserialize)]
-struct Place {
-    room: Slug,
-    seq: Seq,
+/// Who reads, as far as the islands have to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    pub id: Uuid,
+    pub user: String,
+}
+
+impl From<&Me> for Account {
+    fn from(me: &Me) -> Self {
+        Self { id: me.id, user: me.person.user.clone() }
+    }
 }
 
 /// One tab's connection, and what it knows by it.
@@ -113,7 +121,7 @@ pub struct Live {
 
 #[derive(Default)]
 struct State {
-    me: Option<Me>,
+    me: Option<Account>,
     outbox: Option<Outbox<Local>>,
     open: Option<Open>,
     socket: Option<Socket>,
@@ -162,7 +170,7 @@ impl Live {
     }
 
     /// Begins, for the one who is logged in; does nothing when it has begun.
-    pub fn start(&self, me: &Me) {
+    pub fn start(&self, me: &Account) {
         {
             let mut state = self.state.borrow_mut();
             if state.me.is_some() {
@@ -367,7 +375,7 @@ impl Live {
         self.show_waiting();
         if ask {
             spawn_local(async {
-                if let Ok(None) = browser::post::<Option<Me>>("whoami", "").await {
+                if browser::post("whoami", "").await.as_deref() == Ok("null") {
                     go_to_login();
                 }
             });
@@ -472,7 +480,9 @@ impl Live {
     // What the server says
 
     fn event(&self, line: &str) {
-        let Ok(event) = serde_json::from_str::<Event>(line) else { return };
+        let Ok(wire) = serde_json::from_str::<Wire>(line) else { return };
+        let place = wire.place();
+        let Some(event) = wire.event() else { return };
         match event {
             Event::Welcome { epoch, version, build, rooms, .. } => self.welcome(epoch, version, build, &rooms),
             Event::Message(_) | Event::Joined(_) | Event::Left(_) => self.logged(event),
@@ -488,8 +498,13 @@ impl Live {
                 }
             }
             Event::Limited { room, .. } => self.fetch_room(&room),
-            Event::Error { id: Some(id), why, .. } => {
-                let known = self.state.borrow_mut().outbox.as_mut().is_some_and(|outbox| outbox.refused(id, why, browser::now()));
+            Event::Error { id: Some(id), why, message, .. } => {
+                let known = self
+                    .state
+                    .borrow_mut()
+                    .outbox
+                    .as_mut()
+                    .is_some_and(|outbox| outbox.refused(id, &why, message, browser::now()));
                 if known {
                     self.flush();
                 }
@@ -497,14 +512,14 @@ impl Live {
             Event::Error { why: Refusal::LogIn, .. } => go_to_login(),
             Event::Error { .. } | Event::Pong => {}
             Event::Unknown => {
-                if let Ok(place) = serde_json::from_str::<Place>(line) {
-                    self.in_open_room(&place.room, place.seq, None);
+                if let Some((room, seq)) = place {
+                    self.in_open_room(&room, seq, None);
                 }
             }
         }
     }
 
-    fn welcome(&self, epoch: Uuid, version: u32, build: String, rooms: &[crate::protocol::RoomState]) {
+    fn welcome(&self, epoch: Uuid, version: u32, build: String, rooms: &[RoomState]) {
         if version > VERSION {
             self.too_old(&build);
             return;
@@ -554,7 +569,7 @@ impl Live {
     /// An event of a room's log.
     fn logged(&self, event: Event) {
         let Some((room, seq)) = event.place().map(|(room, seq)| (room.clone(), seq)) else { return };
-        let me = self.state.borrow().me.as_ref().map(|me| me.person.user.clone()).unwrap_or_default();
+        let me = self.state.borrow().me.as_ref().map(|me| me.user.clone()).unwrap_or_default();
         self.rooms.update(|rooms| rooms.apply(&event, &me));
         let on_screen = self.state.borrow().open.as_ref().is_some_and(|open| open.room == room);
         match &event {
@@ -599,25 +614,24 @@ impl Live {
         }
         let room = room.clone();
         spawn_local(async move {
-            let page = browser::post::<RoomPage>("read_room", &format!("room={room}")).await;
+            let page = browser::post("read_room", &format!("room={room}")).await;
+            let page = page.and_then(|json| serde_json::from_str::<WirePage>(&json).map_err(|_| Refusal::Unknown));
             live().fetched_room(&room, page);
         });
     }
 
-    fn fetched_room(&self, room: &Slug, page: Result<RoomPage, Refusal>) {
+    fn fetched_room(&self, room: &Slug, page: Result<WirePage, Refusal>) {
         let mut state = self.state.borrow_mut();
         let Some(open) = state.open.as_mut().filter(|open| open.room == *room) else { return };
         let Some(log) = open.log.as_mut().filter(|log| log.is_fetching()) else { return };
         match page {
             Ok(page) if page.member => {
                 open.epoch = page.epoch;
-                let older = page.older;
-                let here = page.here.clone();
-                let events = log.replace(page);
+                let events = log.replace(page.as_of, page.events.into_iter().filter_map(Wire::event).collect());
                 let show = Rc::clone(&open.show);
                 drop(state);
-                show(Change::Replace { events, older });
-                self.presence.set(Some(here));
+                show(Change::Replace { events, older: page.older });
+                self.presence.set(Some(page.here));
                 self.mark_read();
             }
             Err(why) if why.passes() => {
@@ -634,7 +648,8 @@ impl Live {
 
     fn fetch_list(&self) {
         spawn_local(async {
-            if let Ok(rooms) = browser::post::<Vec<RoomItem>>("list_rooms", "").await {
+            let Ok(json) = browser::post("list_rooms", "").await else { return };
+            if let Ok(rooms) = serde_json::from_str::<Vec<RoomItem>>(&json) {
                 live().know(rooms);
             }
         });

@@ -26,8 +26,8 @@ pub enum State {
     UnderWay,
     /// The server could not take it just now: asked again at `until` (milliseconds since 1970).
     Later { until: u64 },
-    /// The server will not take it as it is.
-    Refused(Refusal),
+    /// The server will not take it as it is, for the reason that this sentence says.
+    Refused(String),
 }
 
 /// A message in the outbox.
@@ -51,7 +51,7 @@ struct Kept {
     at: u64,
     order: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    refused: Option<Refusal>,
+    refused: Option<String>,
 }
 
 /// The wait after a refusal that passes and does not say how long, in milliseconds.
@@ -91,9 +91,11 @@ impl<S: Storage> Outbox<S> {
             }
             let Some(kept) = self.storage.get(&key).and_then(|json| serde_json::from_str::<Kept>(&json).ok()) else { continue };
             let state = kept.refused.map_or(State::Waiting, State::Refused);
-            self.items.push(Item { id, room: kept.room, text: kept.text, at: kept.at, order: kept.order, state });
+            let item = Item { id, room: kept.room, text: kept.text, at: kept.at, order: kept.order, state };
+            // There are few: no sorting is needed that the browser would have to load.
+            let place = self.items.iter().position(|other| (other.order, other.id) > (item.order, item.id));
+            self.items.insert(place.unwrap_or(self.items.len()), item);
         }
-        self.items.sort_by_key(|item| (item.order, item.id));
         self.newest = self.items.last().map_or(self.newest, |item| item.order.max(self.newest));
     }
 
@@ -150,13 +152,13 @@ impl<S: Storage> Outbox<S> {
     }
 
     /// The server refused the message. True when it was here.
-    pub fn refused(&mut self, id: Uuid, why: Refusal, now: u64) -> bool {
+    pub fn refused(&mut self, id: Uuid, why: &Refusal, sentence: String, now: u64) -> bool {
         let Some(item) = self.items.iter_mut().find(|item| item.id == id) else { return false };
         item.state = if why.passes() {
-            let wait = if let Refusal::TooFast { retry_after_ms } = why { u64::from(retry_after_ms).max(100) } else { LATER };
+            let wait = if let Refusal::TooFast { retry_after_ms } = why { u64::from(*retry_after_ms).max(100) } else { LATER };
             State::Later { until: now + wait }
         } else {
-            State::Refused(why)
+            State::Refused(sentence)
         };
         self.keep(id);
         true
@@ -264,11 +266,11 @@ mod tests {
         let first = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
         outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
         outbox.send(10);
-        assert!(outbox.refused(first, Refusal::NotMember, 10));
+        assert!(outbox.refused(first, &Refusal::NotMember, "no".to_owned(), 10));
         assert_eq!(sent(&outbox.send(10)), ["b"]);
 
         let mut outbox = Outbox::open(shelf.clone(), user());
-        assert_eq!(outbox.items()[0].state, State::Refused(Refusal::NotMember), "it stays over a reload, with its reason");
+        assert_eq!(outbox.items()[0].state, State::Refused("no".to_owned()), "it stays over a reload, with its reason");
         assert_eq!(sent(&outbox.send(10)), ["b"]);
         assert_eq!(outbox.take_back(first).as_deref(), Some("a"));
         assert_eq!(shelf.keys().len(), 1);
@@ -280,7 +282,7 @@ mod tests {
         let first = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
         outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
         outbox.send(10);
-        outbox.refused(first, Refusal::TooFast { retry_after_ms: 500 }, 10);
+        outbox.refused(first, &Refusal::TooFast { retry_after_ms: 500 }, String::new(), 10);
         assert_eq!(outbox.due(), Some(510));
         assert_eq!(sent(&outbox.send(509)), [""; 0]);
         assert_eq!(sent(&outbox.send(510)), ["a"]);
@@ -386,12 +388,12 @@ mod tests {
                     }
                     Happening::LineIsLost => { asked.clear(); outbox.line_lost(); }
                     Happening::Busy { room } => if let Some(id) = asked.remove(&room) {
-                        outbox.refused(id, Refusal::Busy, now);
+                        outbox.refused(id, &Refusal::Busy, String::new(), now);
                     },
                     // What is in the log already is answered as such, never refused.
                     Happening::Refuses { room } => if let Some(id) = asked.get(&room).copied() && !log.contains(&(room, id)) {
                         asked.remove(&room);
-                        outbox.refused(id, Refusal::NotMember, now);
+                        outbox.refused(id, &Refusal::NotMember, "no".to_owned(), now);
                         refused.push(id);
                     },
                     Happening::Reload => { asked.clear(); outbox = Outbox::open(shelf.clone(), user()); }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::page;
 use crate::app::actions::read_room;
 use crate::app::form;
+use crate::app::live::Account;
 use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
 use crate::app::parts::frame::{Frame, Pane};
 use crate::app::parts::here::Here;
@@ -147,6 +148,7 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
     });
     let topic = (!page.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{page.topic}</p> });
     let closed = page.closed;
+    let account = Account::from(&me);
     view! {
         <Title text=page.name.clone()/>
         <main id="main" class="room">
@@ -163,7 +165,7 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
                     <PostButton action="leave_room" name="room" value=slug.to_string() label="Leave the room" class="button quiet small"/>
                 </div>
             </header>
-            <Room me=me opening=opening>
+            <Room me=account opening=opening>
                 <span id="first"></span>
                 {older}
                 <ol class="rows" inner_html=html></ol>

@@ -8,6 +8,7 @@ use super::mark::Mark;
 use super::room_list::RoomList;
 use crate::app::actions::{list_rooms, whoami};
 use crate::app::form;
+use crate::app::live::Account;
 use crate::app::request::request;
 use crate::protocol::{Me, Refusal, RoomItem, Slug};
 
@@ -43,7 +44,8 @@ pub fn Frame(
     children: Children,
 ) -> impl IntoView {
     let page = request().map(|request| request.path).unwrap_or_default();
-    let person = me.person.clone();
+    let account = Account::from(&me);
+    let person = me.person;
     let shown = person.shown().to_owned();
     let class = match pane {
         Pane::List => "app list",
@@ -61,7 +63,7 @@ pub fn Frame(
                     .filter(|_| pane == Pane::List)
                     .map(|why| view! { <p class="why whole" role="alert">{why}</p> })}
                 <nav aria-label="Rooms">
-                    <RoomList me=me rooms=rooms current=current page=page/>
+                    <RoomList me=account rooms=rooms current=current page=page/>
                     <p class="side-foot"><a class="row" href="/new-room">"Make a new room"</a></p>
                 </nav>
                 {(pane != Pane::Room).then(|| view! { <div class="side-line"><Line/></div> })}

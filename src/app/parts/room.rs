@@ -15,10 +15,10 @@ use wasm_bindgen::JsCast;
 use super::rows::{Above, LiveRow, Reader, Row};
 use super::text::push_escaped;
 use crate::app::live::outbox::{Item, State};
-use crate::app::live::{Change, Line, browser, live};
+use crate::app::live::{Account, Change, Line, browser, live};
 use crate::app::request::WallTime;
 use crate::app::{form, time};
-use crate::protocol::{Event, Me, Message, Micros, Seq, Slug};
+use crate::protocol::{Event, Message, Micros, Person, Seq, Slug};
 
 /// Scrolled up by no more than this many pixels, one is still at the end.
 const NEAR_END: i32 = 24;
@@ -54,7 +54,7 @@ pub struct Opening {
 }
 
 #[island]
-pub fn Room(me: Me, opening: Opening, children: Children) -> impl IntoView {
+pub fn Room(me: Account, opening: Opening, children: Children) -> impl IntoView {
     let Opening { room, name, as_of, epoch, latest, closed, silent, above, nonce, typed, why, page, zone, text_max } = opening;
     let log = NodeRef::<Section>::new();
     let composer = NodeRef::<Textarea>::new();
@@ -68,7 +68,7 @@ pub fn Room(me: Me, opening: Opening, children: Children) -> impl IntoView {
     let waiting = RwSignal::new(Vec::<Item>::new());
     let line = RwSignal::new(Line::Fine);
     let place = Place { log, at_end: StoredValue::new(true), height: StoredValue::new(None), below: RwSignal::new(0) };
-    let paper = StoredValue::new(Paper { me: me.person.user.clone(), zone });
+    let paper = StoredValue::new(Paper { me: me.user.clone(), zone });
     let slug = StoredValue::new(room);
 
     Effect::new(move |_| {
@@ -121,26 +121,24 @@ pub fn Room(me: Me, opening: Opening, children: Children) -> impl IntoView {
             view! { <p class="turn"><a href=address>"Older messages"</a></p> }
         })
     };
-    // What waits, laid out as it will stand when it has arrived.
-    let drafts = move || {
-        rows.track();
-        let mut above = above.get_value();
-        waiting.with(|items| {
-            items
-                .iter()
-                .filter_map(|item| {
-                    let row = paper.with_value(|paper| paper.lay_out(&paper.as_event(item), &mut above))?;
-                    Some((item.id, row))
-                })
-                .collect::<Vec<_>>()
-        })
-    };
     let fill = move |text: String| {
         let Some(composer) = composer.get_untracked() else { return };
         let before = composer.value();
         composer.set_value(&if before.trim().is_empty() { text } else { format!("{before}\n{text}") });
         let _ = composer.dispatch_event(&web_sys::Event::new("input").unwrap_or_else(|_| unreachable!("a plain event")));
         let _ = composer.focus();
+    };
+    // What waits, laid out as it will stand when it has arrived. There is little of it: all of it at every change.
+    let drafts = move || {
+        rows.track();
+        let down = line.get().is_down();
+        let mut above = above.get_value();
+        let items = waiting.get();
+        let rows = items.into_iter().filter_map(|item| {
+            let row = paper.with_value(|paper| paper.lay_out(&paper.as_event(&item), &mut above))?;
+            Some(waiting_row(item, row, down, fill))
+        });
+        rows.collect_view()
     };
     let empty = move || silent && rows.with(|rows| !rows.iter().any(|row| row.class != "note")) && waiting.with(Vec::is_empty);
     let jump = move |_| {
@@ -188,9 +186,7 @@ pub fn Room(me: Me, opening: Opening, children: Children) -> impl IntoView {
                         </For>
                     </ol>
                     <ol class="rows" aria-live="off" hidden=move || waiting.with(Vec::is_empty)>
-                        <For each=drafts key=|(id, row)| (*id, row.class, row.day.is_some()) let:draft>
-                            {waiting_row(draft.0, draft.1, waiting, line, fill)}
-                        </For>
+                        {drafts}
                     </ol>
                     <span id="end"></span>
                 </div>
@@ -284,7 +280,7 @@ impl Paper {
             room: item.room.clone(),
             seq: Seq::ZERO,
             id: item.id,
-            by: crate::protocol::Person { user: self.me.clone(), name: None },
+            by: Person { user: self.me.clone(), name: None },
             text: item.text.clone(),
             at: Micros(i64::try_from(item.at.saturating_mul(1_000)).unwrap_or_default()),
         })
@@ -312,39 +308,29 @@ fn date_of(date: &str) -> Option<WallTime> {
 }
 
 /// A message that has not arrived, with how it stands.
-fn waiting_row(
-    id: Uuid,
-    row: Row,
-    waiting: RwSignal<Vec<Item>>,
-    line: RwSignal<Line>,
-    fill: impl Fn(String) + Copy + Send + Sync + 'static,
-) -> impl IntoView {
-    let state = Memo::new(move |_| {
-        waiting.with(|items| items.iter().find(|item| item.id == id).map_or(State::UnderWay, |item| item.state.clone()))
-    });
-    let class = move || {
-        let how = if matches!(state.get(), State::Refused(_)) { "refused" } else { "waiting" };
-        format!("{} {how}", row.class)
-    };
-    let words = move || match state.get() {
-        State::Waiting if line.get().is_down() => "waiting for the line…".to_owned(),
+fn waiting_row(item: Item, row: Row, down: bool, fill: impl Fn(String) + Copy + Send + Sync + 'static) -> impl IntoView {
+    let id = item.id;
+    let refused = matches!(item.state, State::Refused(_));
+    let class = format!("{} {}", row.class, if refused { "refused" } else { "waiting" });
+    let words = match item.state {
+        State::Waiting if down => "waiting for the line…".to_owned(),
         State::Waiting | State::UnderWay => "sending…".to_owned(),
         State::Later { .. } => "The server is busy; sent again in a moment…".to_owned(),
         State::Refused(why) => format!("Not sent. {why}"),
     };
-    let actions = move || {
-        matches!(state.get(), State::Refused(_)).then(|| {
-            let take_back = move |_| {
-                if let Some(text) = live().take_back(id) {
-                    fill(text);
-                }
-            };
-            view! {
-                " " <button type="button" class="link" on:click=move |_| live().try_again(id)>"Try again"</button> " "
-                <button type="button" class="link" on:click=take_back>"Take back"</button>
-            }
-        })
+    let take_back = move |_| {
+        if let Some(text) = live().take_back(id) {
+            fill(text);
+        }
     };
+    let actions = refused.then(|| {
+        view! {
+            " "
+            <button type="button" class="link" on:click=move |_| live().try_again(id)>"Try again"</button>
+            " "
+            <button type="button" class="link" on:click=take_back>"Take back"</button>
+        }
+    });
     view! {
         {row.day.map(|day| view! { <li class="day"><time datetime=day.date>{day.name}</time></li> })}
         <li class=class>

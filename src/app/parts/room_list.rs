@@ -3,13 +3,13 @@
 use leptos::prelude::*;
 
 use crate::app::form;
-use crate::app::live::live;
 use crate::app::live::rooms::count;
-use crate::protocol::{Me, RoomItem, Slug};
+use crate::app::live::{Account, live};
+use crate::protocol::{RoomItem, Slug};
 
 #[island]
 pub fn RoomList(
-    me: Me,
+    me: Account,
     rooms: Vec<RoomItem>,
     /// The room on the screen.
     current: Option<Slug>,
@@ -27,27 +27,29 @@ pub fn RoomList(
     });
     let current = StoredValue::new(current);
     let page = StoredValue::new(page);
-    let mine = move || list.with(|list| list.iter().filter(|room| room.member).cloned().collect::<Vec<_>>());
-    let others = move || list.with(|list| list.iter().filter(|room| !room.member && !room.closed).cloned().collect::<Vec<_>>());
-    let none = move || list.with(|list| !list.iter().any(|room| room.member));
+    // Another set of rooms is laid out anew; counts change by themselves.
+    let known = Memo::new(move |_| {
+        list.with(|list| {
+            list.iter().map(|room| (room.member, room.closed, room.room.clone(), room.name.clone())).collect::<Vec<_>>()
+        })
+    });
+    let mine = move || {
+        let rooms = known.get().into_iter().filter(|room| room.0);
+        rooms.map(|(_, closed, slug, name)| own(slug, name, closed, list, current)).collect_view()
+    };
+    let others = move || {
+        let rooms = known.get().into_iter().filter(|room| !room.0 && !room.1);
+        rooms.map(|(_, _, slug, name)| other(slug, name, current, page)).collect_view()
+    };
+    let no_mine = move || known.with(|rooms| !rooms.iter().any(|room| room.0));
+    let no_others = move || known.with(|rooms| !rooms.iter().any(|room| !room.0 && !room.1));
     view! {
         <h2 class="label" id="your-rooms">"Your rooms"</h2>
-        <ul aria-labelledby="your-rooms">
-            <For each=mine key=|room| (room.room.clone(), room.name.clone(), room.closed) let:room>
-                {own(room, list, current)}
-            </For>
-        </ul>
-        {move || none().then(|| view! { <p class="side-note">"None yet. Join one below, or make your own."</p> })}
+        <ul aria-labelledby="your-rooms" hidden=no_mine>{mine}</ul>
+        <p class="side-note" hidden=move || !no_mine()>"None yet. Join one below, or make your own."</p>
         <h2 class="label" id="more-rooms">"More rooms"</h2>
-        <ul aria-labelledby="more-rooms">
-            <For each=others key=|room| (room.room.clone(), room.name.clone()) let:room>
-                {other(room, current, page)}
-            </For>
-        </ul>
-        {move || {
-            let none = list.with(|list| !list.iter().any(|room| !room.member && !room.closed));
-            none.then(|| view! { <p class="side-note">"You are in all of them."</p> })
-        }}
+        <ul aria-labelledby="more-rooms" hidden=no_others>{others}</ul>
+        <p class="side-note" hidden=move || !no_others()>"You are in all of them."</p>
     }
 }
 
@@ -57,8 +59,13 @@ fn is_current(room: &Slug, current: StoredValue<Option<Slug>>) -> Option<&'stati
 }
 
 /// A room that one is a member of.
-fn own(room: RoomItem, list: RwSignal<Vec<RoomItem>>, current: StoredValue<Option<Slug>>) -> impl IntoView {
-    let RoomItem { room: slug, name, closed, .. } = room;
+fn own(
+    slug: Slug,
+    name: String,
+    closed: bool,
+    list: RwSignal<Vec<RoomItem>>,
+    current: StoredValue<Option<Slug>>,
+) -> impl IntoView {
     let address = format!("/room/{slug}");
     let here = is_current(&slug, current);
     let unread = Memo::new(move |_| list.with(|list| list.iter().find(|item| item.room == slug).map_or(0, |item| item.unread)));
@@ -77,8 +84,7 @@ fn own(room: RoomItem, list: RwSignal<Vec<RoomItem>>, current: StoredValue<Optio
 }
 
 /// A room that one may join.
-fn other(room: RoomItem, current: StoredValue<Option<Slug>>, page: StoredValue<String>) -> impl IntoView {
-    let RoomItem { room: slug, name, .. } = room;
+fn other(slug: Slug, name: String, current: StoredValue<Option<Slug>>, page: StoredValue<String>) -> impl IntoView {
     let spoken = format!("Join {name}");
     let here = is_current(&slug, current);
     view! {

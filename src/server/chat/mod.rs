@@ -154,14 +154,17 @@ impl Chat {
     /// As [`Chat::send`], without waiting for the commit: returns when the writer has it in its queue. `reply` is told when
     /// it is refused or was there already; otherwise the message's own event is the acknowledgement.
     pub(super) async fn send_with(&self, actor: &Actor, room: &Slug, id: Uuid, text: String, reply: writer::Reply) {
-        let checked = names::text(&text, self.0.settings.text_max).and_then(|text| {
-            self.allow_send(actor.user)?;
-            Ok(text)
-        });
-        let text = match checked {
+        let text = match names::text(&text, self.0.settings.text_max) {
             Ok(text) => text,
             Err(why) => return reply.refuse(room, id, why),
         };
+        if let Err(why) = self.allow_send(actor.user) {
+            // What is there already is not too fast: whoever sends it again only wants to know.
+            return match log::sent(self.store(), actor.user, id).await {
+                Ok(Some((there, seq, same))) if there == *room && same == text => reply.tell(room, id, Ok(Sent::Before(seq))),
+                _ => reply.refuse(room, id, why),
+            };
+        }
         let message = writer::Outgoing { room: room.clone(), author: actor.user, by: actor.person.clone(), id, text };
         if let Err(mpsc::error::SendError(Write::Send(message, reply))) = self.0.writes.send(Write::Send(message, reply)).await {
             reply.refuse(&message.room, message.id, Refusal::Unavailable);

@@ -62,7 +62,7 @@ pub(in crate::server) enum Reply {
 }
 
 impl Reply {
-    fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>) {
+    pub(super) fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>) {
         match (self, outcome) {
             (Self::Waiting(answer), outcome) => {
                 let _gone = answer.send(outcome);

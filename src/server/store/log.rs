@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Conn, RoomId, StoreError, UserId, on};
+use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
 use crate::protocol::{Event, Membership, Message, Micros, Person, Seq, Slug};
 
 /// A message of a room with its author.
@@ -197,6 +197,23 @@ pub async fn replay(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, after: Seq, 
     .fetch_all(c)
     .await)?;
     Ok(rows.into_iter().filter_map(|row| row.event(slug)).collect())
+}
+
+/// The message that an author sent under this id: its room, its place, its text.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sent(store: &Store, author: UserId, id: Uuid) -> Result<Option<(Slug, Seq, String)>, StoreError> {
+    let row: Option<(String, i64, String)> = read_one!(store, c => sqlx::query_as(
+        "SELECT r.slug, m.seq, m.text FROM messages m JOIN rooms r ON r.id = m.room_id WHERE m.author_id = $1 AND m.id = $2",
+    )
+    .bind(author)
+    .bind(id)
+    .fetch_optional(c)
+    .await)?;
+    let Some((slug, seq, text)) = row else { return Ok(None) };
+    let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
+    Ok(Some((slug, Seq(seq), text)))
 }
 
 /// How a former member left.

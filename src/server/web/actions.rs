@@ -54,13 +54,14 @@ pub async fn answer(State(app): State<App>, Path(action): Path<String>, session:
         return if html { render(&app, asking, &uri, &headers, None, None).await } else { refusal(&Refusal::BadRequest) };
     }
     let mut response = run(context, inner).await;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !html {
+    let accepted = response.status().is_success();
+    if accepted && !html {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return response;
     }
     let mut typed: BTreeMap<String, String> = url::form_urlencoded::parse(&body).into_owned().collect();
     let page = typed.remove(PAGE).filter(|page| !page.starts_with("/actions")).map_or_else(|| "/".to_owned(), |page| local(Some(&page)));
-    if response.status().is_success() {
+    if accepted {
         let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or(&page);
         return see_other(to);
     }
@@ -68,6 +69,9 @@ pub async fn answer(State(app): State<App>, Path(action): Path<String>, session:
         Ok(body) => serde_json::from_slice(&body).unwrap_or(Refusal::Internal),
         Err(_) => Refusal::Internal,
     };
+    if !html {
+        return refusal(&why);
+    }
     let uri = page.parse().unwrap_or(Uri::from_static("/"));
     if why == Refusal::LogIn {
         return see_other(&login_for(&uri));

@@ -1,0 +1,161 @@
+//! What comes from the server, read by one flat type.
+//!
+//! [`Event`] reads itself too, but what is derived for a tagged enum with flattened parts is larger than everything else that
+//! the browser has to load for a room. Everything that an event can have is here once, and optional.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::protocol::{Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
+
+/// An event, or a refusal.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Wire {
+    r#type: String,
+    room: Option<Slug>,
+    seq: Option<Seq>,
+    id: Option<Uuid>,
+    user: String,
+    name: Option<String>,
+    text: String,
+    at: Micros,
+    epoch: Uuid,
+    version: u32,
+    build: String,
+    rooms: Vec<RoomState>,
+    unread: u32,
+    count: u32,
+    users: Vec<Person>,
+    code: String,
+    retry_after_ms: u32,
+    message: String,
+}
+
+/// A page of the room on the screen, as far as it is needed to show it anew.
+#[derive(Deserialize)]
+pub struct WirePage {
+    pub member: bool,
+    pub as_of: Seq,
+    pub epoch: Uuid,
+    pub events: Vec<Wire>,
+    pub older: Option<Seq>,
+    pub here: Presence,
+}
+
+impl Wire {
+    /// The room and place in its log, for an event that has one, also where this build does not know the event.
+    #[must_use]
+    pub fn place(&self) -> Option<(Slug, Seq)> {
+        Some((self.room.clone()?, self.seq?))
+    }
+
+    /// The event; [`Event::Unknown`] for what this build does not know. None when something is missing.
+    #[must_use]
+    pub fn event(self) -> Option<Event> {
+        let by = Person { user: self.user, name: self.name };
+        Some(match self.r#type.as_str() {
+            "message" => {
+                Event::Message(Message { room: self.room?, seq: self.seq?, id: self.id?, by, text: self.text, at: self.at })
+            }
+            "joined" => Event::Joined(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
+            "left" => Event::Left(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
+            "welcome" => {
+                Event::Welcome { user: by.user, epoch: self.epoch, version: self.version, build: self.build, rooms: self.rooms }
+            }
+            "sent" => Event::Sent { room: self.room?, id: self.id?, seq: self.seq? },
+            "read" => Event::Read { room: self.room?, seq: self.seq?, unread: self.unread },
+            "presence" => Event::Presence(Presence { room: self.room?, count: self.count, users: self.users }),
+            // Where it begins and ends does not matter: the whole room is fetched.
+            "limited" => Event::Limited { room: self.room?, from: Seq::ZERO, to: Seq::ZERO },
+            "error" => {
+                let why = refusal(&self.code, self.retry_after_ms);
+                Event::Error { id: self.id, room: self.room, why, message: self.message }
+            }
+            "pong" => Event::Pong,
+            _ => Event::Unknown,
+        })
+    }
+
+    /// What was refused, and why, where that is an answer to a request.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        refusal(&self.code, self.retry_after_ms)
+    }
+}
+
+/// A refusal, told apart only as far as the browser does something about it; its sentence comes with it.
+fn refusal(code: &str, retry_after_ms: u32) -> Refusal {
+    match code {
+        "too_fast" => Refusal::TooFast { retry_after_ms },
+        "busy" => Refusal::Busy,
+        "unavailable" => Refusal::Unavailable,
+        "internal" => Refusal::Internal,
+        "log_in" => Refusal::LogIn,
+        _ => Refusal::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(event: &Event) -> Event {
+        let json = serde_json::to_string(event).expect("events are JSON");
+        serde_json::from_str::<Wire>(&json).expect("a flat event").event().expect("whole")
+    }
+
+    #[test]
+    fn every_event_is_read_as_it_was_written() {
+        let room = Slug::new("tea").expect("a slug");
+        let by = Person { user: "ben".to_owned(), name: Some("Ben".to_owned()) };
+        let id = Uuid::from_u128(5);
+        let (seq, at) = (Seq(3), Micros(7));
+        let membership = Membership { room: room.clone(), seq, by: by.clone(), at };
+        let state = RoomState { room: room.clone(), name: "Tea".to_owned(), seq, read: Seq(1), unread: 2, closed: true };
+        for event in [
+            Event::Message(Message { room: room.clone(), seq, id, by: by.clone(), text: "x\n\"".to_owned(), at }),
+            Event::Joined(membership.clone()),
+            Event::Left(membership),
+            Event::Welcome { user: "ada".to_owned(), epoch: id, version: 1, build: "b".to_owned(), rooms: vec![state] },
+            Event::Sent { room: room.clone(), id, seq },
+            Event::Read { room: room.clone(), seq, unread: 4 },
+            Event::Presence(Presence { room: room.clone(), count: 9, users: vec![by] }),
+            Event::Limited { room: room.clone(), from: Seq::ZERO, to: Seq::ZERO },
+            Event::Pong,
+        ] {
+            assert_eq!(read(&event), event);
+        }
+        for why in
+            [Refusal::TooFast { retry_after_ms: 5 }, Refusal::Busy, Refusal::Unavailable, Refusal::Internal, Refusal::LogIn]
+        {
+            let message = why.to_string();
+            let event = Event::Error { id: Some(id), room: Some(room.clone()), why, message };
+            assert_eq!(read(&event), event);
+        }
+    }
+
+    #[test]
+    fn what_passes_is_known_to_pass_and_the_rest_is_not() {
+        for why in [
+            Refusal::TooFast { retry_after_ms: 5 },
+            Refusal::Busy,
+            Refusal::Unavailable,
+            Refusal::Internal,
+            Refusal::NotMember,
+            Refusal::Closed,
+            Refusal::TooMany,
+        ] {
+            let json = serde_json::to_string(&why).expect("refusals are JSON");
+            let read = serde_json::from_str::<Wire>(&json).expect("a flat refusal").refusal();
+            assert_eq!(read.passes(), why.passes(), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_later_build_keeps_its_place() {
+        let wire: Wire = serde_json::from_str(r#"{"type":"reacted","room":"tea","seq":9,"with":{"x":[1]}}"#).expect("flat");
+        assert_eq!(wire.place(), Some((Slug::new("tea").expect("a slug"), Seq(9))));
+        assert_eq!(wire.event(), Some(Event::Unknown));
+    }
+}
