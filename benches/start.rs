@@ -18,7 +18,7 @@ pub fn measure(bench: &Bench) {
     let idle = {
         let data = folder();
         let server = serve(bench, &data);
-        std::thread::sleep(Duration::from_secs(3));
+        run(tokio::time::sleep(Duration::from_secs(3)));
         process::resident(server.pid())
     };
     let size = std::fs::metadata(&bench.program).expect("the program is a file").len();

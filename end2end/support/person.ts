@@ -27,7 +27,7 @@ export class Person {
     readonly context: BrowserContext,
     /** The first tab. */
     readonly page: Page,
-    /** Where this person reaches the server. */
+    /** Where this person's pages are from: the server, or a line to it. */
     readonly origin: string,
   ) {
     this.email = `${encodeURIComponent(name)}@example.com`;
@@ -35,11 +35,11 @@ export class Person {
     server.keepSecret(this.password);
   }
 
-  /** Posts a server function as a program does. */
+  /** Posts a server function as a program does, whatever is with the line of the page. */
   async post(action: string, form: Record<string, string | number> = {}): Promise<APIResponse> {
-    return this.context.request.post(`${this.origin}/actions/${action}`, {
+    return this.context.request.post(`${this.server.url}/actions/${action}`, {
       form,
-      headers: { origin: this.origin, accept: 'application/json' },
+      headers: { origin: this.server.url, accept: 'application/json' },
       maxRedirects: 0,
     });
   }
@@ -77,6 +77,12 @@ export class Person {
       this.server.keepSecret(text);
       await this.did('post_message', { room, nonce: randomUUID(), text });
     }
+  }
+
+  /** What the server counts as unread in a room. */
+  async unread(room: string): Promise<number | undefined> {
+    const rooms = (await (await this.did('list_rooms', {})).json()) as Array<{ room: string; unread: number }>;
+    return rooms.find((item) => item.room === room)?.unread;
   }
 
   /** Opens a room, and waits until the page has come to life. */

@@ -4,7 +4,8 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import { NO_SERVER, REFUSED, Room, alive, expect, test } from '../support/world';
 
-async function check(page: Page, what: string): Promise<void> {
+async function check(page: Page, what: string, scheme: string): Promise<void> {
+  expect(await page.evaluate((scheme) => matchMedia(`(prefers-color-scheme: ${scheme})`).matches, scheme)).toBe(true);
   const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze();
   const found = violations.map(({ id, help, nodes }) => `${id} (${help}): ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join(' | ')}`);
   expect.soft(found, what).toEqual([]);
@@ -18,22 +19,22 @@ for (const colorScheme of ['light', 'dark'] as const) {
     test('axe finds nothing at the doors', async ({ page, guard }) => {
       guard.allow(REFUSED);
       await page.goto('/login');
-      await check(page, 'login');
+      await check(page, 'login', colorScheme);
       await page.getByLabel('E-mail or username').fill('nobody');
       await page.getByLabel('Password').fill('not the password');
       await page.getByRole('button', { name: 'Log in' }).click();
       await expect(page.getByText('do not go together')).toBeVisible();
-      await check(page, 'login, refused');
+      await check(page, 'login, refused', colorScheme);
       await page.goto('/signup');
-      await check(page, 'signup');
+      await check(page, 'signup', colorScheme);
       await page.getByLabel('E-mail').fill('nobody@example.com');
       await page.getByLabel('Username').fill('no body');
       await page.getByLabel('Password').fill('not the password');
       await page.getByRole('button', { name: 'Make my account' }).click();
       await expect(page.getByText('A username is letters and digits')).toBeVisible();
-      await check(page, 'signup, refused');
+      await check(page, 'signup, refused', colorScheme);
       await page.goto('/nothing/here');
-      await check(page, '404');
+      await check(page, '404', colorScheme);
     });
 
     test('axe finds nothing inside', async ({ person, guard }) => {
@@ -45,9 +46,9 @@ for (const colorScheme of ['light', 'dark'] as const) {
       const milk = await ben.makeRoom('Milk');
       await page.goto('/');
       await alive(page);
-      await check(page, 'home');
+      await check(page, 'home', colorScheme);
       await ada.enter(tea);
-      await check(page, 'an empty room');
+      await check(page, 'an empty room', colorScheme);
       await ben.join(tea);
       await ada.say(tea, 'See https://example.com', 'and more');
       await ben.say(tea, 'Yes', 'two\nlines');
@@ -55,25 +56,25 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await ben.enter(tea);
       await room.say('live');
       await room.hasLast('live');
-      await check(page, 'a room');
+      await check(page, 'a room', colorScheme);
       await page.getByRole('button', { name: / here$/ }).click();
-      await check(page, 'who is here');
+      await check(page, 'who is here', colorScheme);
       await page.keyboard.press('Escape');
       await page.getByRole('button', { name: 'About this room' }).click();
-      await check(page, "a room's menu");
+      await check(page, "a room's menu", colorScheme);
       await page.goto(`/room/${milk}`);
-      await check(page, 'not a member');
+      await check(page, 'not a member', colorScheme);
       await page.goto('/room/no-such-room');
-      await check(page, 'no such room');
+      await check(page, 'no such room', colorScheme);
       await page.goto('/new-room');
-      await check(page, 'new room');
-      await page.getByLabel('Name').fill('  ');
+      await check(page, 'new room', colorScheme);
+      await page.getByRole('textbox', { name: 'Name' }).fill('  ');
       await page.getByRole('button', { name: 'Make the room' }).click();
       await expect(page.getByText('Please fill in the name.')).toBeVisible();
-      await check(page, 'new room, refused');
+      await check(page, 'new room, refused', colorScheme);
       await ada.logIn();
       await page.goto('/settings');
-      await check(page, 'settings');
+      await check(page, 'settings', colorScheme);
     });
 
     test('axe finds nothing offline', async ({ person, guard, line }) => {
@@ -84,7 +85,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await room.say('waits');
       await expect(room.line).toHaveText(/^The line is down/);
       await expect(room.waiting.locator('.state')).toHaveText(/^waiting/);
-      await check(ada.page, 'offline');
+      await check(ada.page, 'offline', colorScheme);
     });
   });
 }

@@ -16,7 +16,7 @@ for (const [what, pattern] of [
     const { page } = ada;
     await page.goto('/');
     await page.getByRole('link', { name: 'Make a room' }).click();
-    await page.getByLabel('Name').fill('Tea');
+    await page.getByRole('textbox', { name: 'Name' }).fill('Tea');
     await page.getByRole('button', { name: 'Make the room' }).click();
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('Tea');
     const tea = new URL(page.url()).pathname.replace('/room/', '');

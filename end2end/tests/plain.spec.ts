@@ -76,13 +76,13 @@ test('make a room, post, and read what others say', async ({ person }) => {
   const ben = await person('ben');
   await ada.page.goto('/');
   await ada.page.getByRole('link', { name: 'Make a new room' }).click();
-  await ada.page.getByLabel('Name').fill('   ');
+  await ada.page.getByRole('textbox', { name: 'Name' }).fill('   ');
   await ada.page.getByLabel('What it is about (may be left empty)').fill('kept');
   await ada.page.getByRole('button', { name: 'Make the room' }).click();
-  await expect(ada.page.getByLabel('Name')).toHaveAccessibleDescription(/^Please fill in the name\./);
+  await expect(ada.page.getByRole('textbox', { name: 'Name' })).toHaveAccessibleDescription(/^Please fill in the name\./);
   await expect(ada.page.getByLabel('What it is about (may be left empty)')).toHaveValue('kept');
   const name = unused('Quiet');
-  await ada.page.getByLabel('Name').fill(name);
+  await ada.page.getByRole('textbox', { name: 'Name' }).fill(name);
   await ada.page.getByRole('button', { name: 'Make the room' }).click();
   await expect(ada.page).toHaveURL(/\/room\/quiet-/);
   await expect(ada.page.getByRole('heading', { level: 1 })).toHaveText(name);

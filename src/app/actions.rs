@@ -9,7 +9,7 @@ use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use uuid::Uuid;
 
-use crate::protocol::{LoginItem, Me, Refusal, RoomItem, RoomPage, Seq};
+use crate::protocol::{LoginItem, Me, Refusal, RoomItem, RoomPage};
 
 impl FromServerFnError for Refusal {
     type Encoder = JsonEncoding;
@@ -116,7 +116,7 @@ pub async fn post_message(room: String, nonce: Uuid, text: String, seen: Option<
     let id = Uuid::new_v5(&nonce, text.as_bytes());
     web::refusing(chat.send(&actor, &room, id, text).await)?;
     if let Some(seen) = seen {
-        web::refusing(chat.mark_read(&actor, &room, Seq(seen)).await)?;
+        web::refusing(chat.mark_read(&actor, &room, crate::protocol::Seq(seen)).await)?;
     }
     web::go(&format!("/room/{room}#end"));
     Ok(())
@@ -128,7 +128,7 @@ pub async fn mark_read(room: String, seq: i64) -> Result<(), Refusal> {
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
     let room = web::refusing(web::slug(room))?;
-    web::refusing(chat.mark_read(&actor, &room, Seq(seq)).await)?;
+    web::refusing(chat.mark_read(&actor, &room, crate::protocol::Seq(seq)).await)?;
     web::go(&format!("/room/{room}#end"));
     Ok(())
 }
@@ -154,7 +154,7 @@ pub async fn read_room(room: String, before: Option<i64>, after: Option<i64>) ->
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
     let room = web::refusing(web::slug(room))?;
-    web::refusing(chat.read_room(&actor, &room, before.map(Seq), after.map(Seq)).await)
+    web::refusing(chat.read_room(&actor, &room, before.map(crate::protocol::Seq), after.map(crate::protocol::Seq)).await)
 }
 
 /// One's own logins that have not ended, the latest first.

@@ -75,16 +75,6 @@ impl From<String> for DatabaseUrl {
     }
 }
 
-impl FromStr for DatabaseUrl {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if ["postgres://", "postgresql://", "sqlite://"].iter().any(|scheme| text.starts_with(scheme)) {
-            return Ok(Self(text.to_owned()));
-        }
-        Err("allowed is postgres://… or sqlite://FILE".into())
-    }
-}
-
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://…", self.0.split(':').next().unwrap_or_default())

@@ -10,6 +10,7 @@ mod limits;
 mod log;
 mod ordering;
 mod pages;
+mod program;
 mod protocol;
 mod rooms;
 mod settings;

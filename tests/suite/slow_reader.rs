@@ -98,4 +98,41 @@ on_both! {
             }
         }
     }
+
+    async fn an_answer_is_not_lost_among_too_much_to_hear(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| {
+            settings.queue_bytes = 64 * 1024;
+            settings.replay_max = 10;
+        }).await;
+        let bob = app.sign_up("bob").await;
+        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
+        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        slow.hello().await;
+        // Each message is heard by its author, too, who does not listen yet: more than the queue holds.
+        let text = "🌱".repeat(4000);
+        let (accepted, refused): (Vec<_>, Vec<_>) =
+            (0..100).map(|_| (message("general", &text), message("random", "not a member"))).unzip();
+        for ((_, good), (_, bad)) in accepted.iter().zip(&refused) {
+            slow.feed(bad).await;
+            slow.feed(good).await;
+        }
+        slow.flush().await;
+        let mut open: Vec<_> = refused.iter().map(|(id, _)| *id).collect();
+        while !open.is_empty() {
+            match slow.try_next().await {
+                Ok(Event::Error { id: Some(id), why, .. }) => {
+                    assert_eq!(why, Refusal::NotMember);
+                    open.retain(|other| *other != id);
+                }
+                Ok(_) => {}
+                Err(closed) => {
+                    assert_eq!(closed, Closed(Some(4408)), "who loses its answers must at least be told to come again");
+                    break;
+                }
+            }
+        }
+        let log = bob.log("general").await;
+        let there = |id| log.iter().any(|event| matches!(event, Event::Message(message) if message.id == id));
+        assert!(accepted.iter().all(|(id, _)| there(*id)) || !open.is_empty());
+    }
 }

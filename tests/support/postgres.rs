@@ -72,6 +72,7 @@ impl Postgres {
         panic!("PostgreSQL found no free port in five attempts");
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it happens once in a process, and there is nothing to await")]
     #[expect(clippy::zombie_processes, reason = "it outlives us by a moment, which is its purpose")]
     fn start_on(programs: &Path, port: u16) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("snug-postgres-").tempdir().expect("a temporary folder").keep();

@@ -14,7 +14,7 @@ use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
 use crate::app::parts::frame::{Frame, Pane};
 use crate::app::parts::here::Here;
 use crate::app::parts::line::Line;
-use crate::app::parts::room::{Opening, Room};
+use crate::app::parts::room::{Opening, Room, older_html};
 use crate::app::parts::rows::{self, Reader};
 use crate::app::request::request;
 use crate::app::time;
@@ -121,7 +121,6 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
         epoch: page.epoch,
         latest,
         closed: page.closed,
-        silent,
         above,
         nonce: if form::refused(ACTION).is_some() { form::typed(ACTION, "nonce").parse().unwrap_or(nonce) } else { nonce },
         typed: form::typed(ACTION, "text"),
@@ -130,8 +129,8 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
         zone: request.as_ref().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone()),
         text_max: request.as_ref().map_or(4000, |request| request.text_max),
     };
-    let older =
-        page.older.map(|seq| view! { <p class="turn"><a href=format!("{address}?before={seq}")>"Older messages"</a></p> });
+    let older = page.older.map(|seq| older_html(&slug, seq)).unwrap_or_default();
+    let empty = silent.then(|| view! { <p class="empty">"Nobody has said anything here yet. The first word is yours."</p> });
     let newer = page.newer.then(|| {
         let next = last.map(|seq| view! { <a href=format!("{address}?after={seq}#first")>"Newer messages"</a> });
         view! { <p class="turn">{next} <a href=address.clone()>"To the latest"</a></p> }
@@ -167,9 +166,10 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
             </header>
             <Room me=account opening=opening>
                 <span id="first"></span>
-                {older}
+                <div inner_html=older></div>
                 <ol class="rows" inner_html=html></ol>
                 {newer}
+                {empty}
             </Room>
             <div class="foot">
                 <Line/>

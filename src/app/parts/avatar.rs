@@ -16,10 +16,11 @@ pub fn hue(user: &str) -> &'static str {
     HUES[(hash >> 16) as usize % HUES.len()]
 }
 
-/// The first letter or digit of a name.
+/// The first character of a name that is no punctuation. The styles make it a capital: the tables for that are the browser's.
 #[must_use]
 pub fn initial(name: &str) -> String {
-    name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
+    let first = name.chars().find(|c| !c.is_ascii_punctuation() && !c.is_whitespace());
+    String::from(first.unwrap_or('·'))
 }
 
 #[component]

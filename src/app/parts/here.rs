@@ -14,34 +14,33 @@ pub fn Here(presence: Presence) -> impl IntoView {
             here.set(presence);
         }
     });
-    let faces = move || {
+    let shown = move || {
         here.with(|here| {
-            here.users
-                .iter()
-                .take(3)
-                .map(|person| {
-                    let class = format!("avatar {}", hue(&person.user));
-                    view! { <span class=class>{initial(person.shown())}</span> }
-                })
-                .collect_view()
+            let faces = here.users.iter().take(3).map(|person| {
+                let class = format!("avatar {}", hue(&person.user));
+                view! { <span class=class>{initial(person.shown())}</span> }
+            });
+            view! {
+                <span class="faces" aria-hidden="true">{faces.collect_view()}</span>
+                <span>{format!("{} here", here.count)}</span>
+            }
         })
     };
     let names = move || {
-        here.with(|here| here.users.iter().map(|person| view! { <li><bdi>{person.shown().to_owned()}</bdi></li> }).collect_view())
-    };
-    let others = move || {
-        let more = here.with(|here| usize::try_from(here.count).unwrap_or_default().saturating_sub(here.users.len()));
-        (more > 0).then(|| view! { <p class="hint">{format!("and {more} more")}</p> })
+        here.with(|here| {
+            let names = here.users.iter().map(|person| view! { <li><bdi>{person.shown().to_owned()}</bdi></li> });
+            let others = usize::try_from(here.count).unwrap_or_default().saturating_sub(here.users.len());
+            view! {
+                <ul>{names.collect_view()}</ul>
+                {(others > 0).then(|| view! { <p class="hint">{format!("and {others} more")}</p> })}
+            }
+        })
     };
     view! {
-        <button type="button" class="here" popovertarget="here">
-            <span class="faces" aria-hidden="true">{faces}</span>
-            <span>{move || here.with(|here| here.count)} " here"</span>
-        </button>
+        <button type="button" class="here" popovertarget="here">{shown}</button>
         <div class="popover" id="here" popover="auto">
             <p class="hint">"Here just now"</p>
-            <ul>{names}</ul>
-            {others}
+            {names}
         </div>
     }
 }

@@ -12,21 +12,7 @@ pub fn Line() -> impl IntoView {
         State::Fine => None,
         State::Lost => Some("The line is down. Trying again… What you write waits here."),
         State::Offline => Some("You are offline. What you write goes out when you are back."),
-        State::Updated => Some("Snug has been updated."),
+        State::Updated => Some("Snug has been updated. Load the page again: what you were writing stays."),
     };
-    view! {
-        <span class="line" role="status">
-            {words}
-            {move || {
-                (state.get() == State::Updated)
-                    .then(|| {
-                        let reload = move |_| {
-                            // Drafts and what waits are kept.
-                            let _ = location().reload();
-                        };
-                        view! { " " <button type="button" class="link" on:click=reload>"Load the page again"</button> }
-                    })
-            }}
-        </span>
-    }
+    view! { <span class="line" role="status">{words}</span> }
 }

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use leptos::ev::{KeyboardEvent, SubmitEvent};
-use leptos::html::{Section, Textarea};
+use leptos::html::{Div, Section, Textarea};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -36,8 +36,6 @@ pub struct Opening {
     /// Whether this is the latest page of the log: only then does what comes in belong below it.
     pub latest: bool,
     pub closed: bool,
-    /// Nobody has said anything yet.
-    pub silent: bool,
     /// What the next row follows.
     pub above: Above,
     /// New for each form; see `post_message`.
@@ -55,26 +53,24 @@ pub struct Opening {
 
 #[island]
 pub fn Room(me: Account, opening: Opening, children: Children) -> impl IntoView {
-    let Opening { room, name, as_of, epoch, latest, closed, silent, above, nonce, typed, why, page, zone, text_max } = opening;
+    let Opening { room, name, as_of, epoch, latest, closed, above, nonce, typed, why, page, zone, text_max } = opening;
     let log = NodeRef::<Section>::new();
+    let past = NodeRef::<Div>::new();
     let composer = NodeRef::<Textarea>::new();
+    let address = format!("/room/{room}");
 
     // Everything of the log that came after the page, or instead of it.
     let rows = RwSignal::new(Vec::<Row>::new());
-    let above = StoredValue::new(above);
-    let replaced = RwSignal::new(false);
-    let older = RwSignal::new(None::<Seq>);
     // One's own that have not arrived.
     let waiting = RwSignal::new(Vec::<Item>::new());
     let line = RwSignal::new(Line::Fine);
-    let place = Place { log, at_end: StoredValue::new(true), height: StoredValue::new(None), below: RwSignal::new(0) };
-    let paper = StoredValue::new(Paper { me: me.user.clone(), zone });
-    let slug = StoredValue::new(room);
+    let paper = Paper { room, me: me.user.clone(), zone, above, at_end: true, height: None };
+    let place = Place { log, paper: StoredValue::new(paper), below: RwSignal::new(0) };
 
     Effect::new(move |_| {
         let live = live();
         live.start(&me);
-        let room = slug.get_value();
+        let room = place.room();
         for item in live.waiting.get_untracked().iter().filter(|item| item.room == room) {
             // It arrived while the page was being loaded, and stands there.
             if document().query_selector(&format!("[data-id=\"{}\"]", item.id)).is_ok_and(|row| row.is_some()) {
@@ -83,25 +79,27 @@ pub fn Room(me: Account, opening: Opening, children: Children) -> impl IntoView 
         }
         let show = move |change| match change {
             Change::Show(event) => {
-                let Some(row) = paper.with_value(|paper| above.try_update_value(|above| paper.lay_out(&event, above))).flatten()
-                else {
-                    return;
-                };
-                let others = paper.with_value(|paper| matches!(&event, Event::Message(message) if message.by.user != paper.me));
+                let laid_out = place.paper.try_update_value(|paper| {
+                    let others = matches!(&event, Event::Message(message) if message.by.user != paper.me);
+                    Some((paper.lay_out_next(&event)?, others))
+                });
+                let Some((row, others)) = laid_out.flatten() else { return };
                 let new_day = row.day.is_some();
                 place.before_growing(others);
                 rows.update(|rows| rows.push(row));
                 if new_day {
-                    paper.with_value(Paper::name_days);
+                    place.paper.with_value(Paper::name_days);
                 }
             }
-            Change::Replace { events, older: earlier } => {
-                let mut next = Above::default();
-                let all = paper.with_value(|paper| events.iter().filter_map(|event| paper.lay_out(event, &mut next)).collect());
-                above.set_value(next);
-                replaced.set(true);
-                older.set(earlier);
-                rows.set(all);
+            Change::Replace { events, older } => {
+                let all = place.paper.try_update_value(|paper| {
+                    paper.above = Above::default();
+                    events.iter().filter_map(|event| paper.lay_out_next(event)).collect()
+                });
+                if let Some(past) = past.get_untracked() {
+                    past.set_inner_html(&older.map(|seq| older_html(&place.room(), seq)).unwrap_or_default());
+                }
+                rows.set(all.unwrap_or_default());
             }
         };
         live.open(room, latest.then_some(as_of), epoch, Rc::new(show));
@@ -109,85 +107,55 @@ pub fn Room(me: Account, opening: Opening, children: Children) -> impl IntoView 
         place.scrolled();
     });
     Effect::new(move |_| {
-        let room = slug.get_value();
+        let room = place.room();
         waiting.set(live().waiting.get().into_iter().filter(|item| item.room == room).collect());
     });
     Effect::new(move |_| line.set(live().line.get()));
 
-    let address = slug.with_value(|room| format!("/room/{room}"));
-    let turn = move || {
-        older.get().map(|seq| {
-            let address = slug.with_value(|room| format!("/room/{room}?before={seq}"));
-            view! { <p class="turn"><a href=address>"Older messages"</a></p> }
-        })
-    };
-    let fill = move |text: String| {
-        let Some(composer) = composer.get_untracked() else { return };
-        let before = composer.value();
-        composer.set_value(&if before.trim().is_empty() { text } else { format!("{before}\n{text}") });
-        let _ = composer.dispatch_event(&web_sys::Event::new("input").unwrap_or_else(|_| unreachable!("a plain event")));
-        let _ = composer.focus();
-    };
     // What waits, laid out as it will stand when it has arrived. There is little of it: all of it at every change.
     let drafts = move || {
         rows.track();
         let down = line.get().is_down();
-        let mut above = above.get_value();
         let items = waiting.get();
-        let rows = items.into_iter().filter_map(|item| {
-            let row = paper.with_value(|paper| paper.lay_out(&paper.as_event(&item), &mut above))?;
-            Some(waiting_row(item, row, down, fill))
-        });
-        rows.collect_view()
+        place.paper.with_value(|paper| {
+            let mut above = paper.above.clone();
+            let rows = items.into_iter().filter_map(|item| {
+                let row = paper.lay_out(&paper.as_event(&item), &mut above)?;
+                Some(waiting_row(item, row, down, composer))
+            });
+            rows.collect_view()
+        })
     };
-    let empty = move || silent && rows.with(|rows| !rows.iter().any(|row| row.class != "note")) && waiting.with(Vec::is_empty);
     let jump = move |_| {
         place.to_end();
         if let Some(composer) = composer.get_untracked() {
             let _ = composer.focus();
         }
     };
-    let sent = Callback::new(move |()| {
+    let sent = move || {
         if latest {
             place.to_end();
         } else {
             // What one has just said stands at the end of the latest page.
-            let _ = location().assign(&slug.with_value(|room| format!("/room/{room}#end")));
+            let _ = location().assign(&format!("/room/{}#end", place.room()));
         }
-    });
+    };
     let form = (!closed).then(|| {
-        view! {
-            <Composer
-                field=composer
-                room=slug
-                name=name
-                as_of=as_of
-                nonce=nonce
-                typed=typed
-                why=why
-                page=page
-                text_max=text_max
-                sent=sent
-            />
-        }
+        let form = Form { room: place.room(), name, as_of, nonce, typed, why, page, text_max };
+        compose(form, composer, sent)
     });
     view! {
         <div class="log-frame">
             <section class="log" role="log" aria-label="Messages" tabindex="0" node_ref=log on:scroll=move |_| place.scrolled()>
                 <div class="pages">
-                    <div hidden=move || replaced.get()>{children()}</div>
-                    {turn}
-                    {move || {
-                        empty().then(|| view! { <p class="empty">"Nobody has said anything here yet. The first word is yours."</p> })
-                    }}
-                    <ol class="rows" hidden=move || rows.with(Vec::is_empty)>
+                    <div node_ref=past>{children()}</div>
+                    <ol class="rows">
                         <For each=move || rows.get() key=|row| row.seq let:row>
                             <LiveRow row=row/>
                         </For>
                     </ol>
-                    <ol class="rows" aria-live="off" hidden=move || waiting.with(Vec::is_empty)>
-                        {drafts}
-                    </ol>
+                    // Announced when they have arrived.
+                    <ol class="rows" aria-live="off">{drafts}</ol>
                     <span id="end"></span>
                 </div>
             </section>
@@ -209,45 +177,54 @@ pub fn Room(me: Account, opening: Opening, children: Children) -> impl IntoView 
     }
 }
 
+/// The way to what is before `seq`.
+#[must_use]
+pub fn older_html(room: &Slug, seq: Seq) -> String {
+    format!("<p class=\"turn\"><a href=\"/room/{room}?before={seq}\">Older messages</a></p>")
+}
+
 /// Where the reader is in the log. The log begins at its end (`flex-direction: column-reverse`), so places are counted upwards
 /// from there and are negative.
 #[derive(Clone, Copy)]
 struct Place {
     log: NodeRef<Section>,
-    at_end: StoredValue<bool>,
-    /// How high the log was before what has just come in.
-    height: StoredValue<Option<i32>>,
+    paper: StoredValue<Paper>,
     /// Messages of others that came in below what the reader sees.
     below: RwSignal<u32>,
 }
 
 impl Place {
+    fn room(self) -> Slug {
+        self.paper.with_value(|paper| paper.room.clone())
+    }
+
     /// Something will be put at the end. Who is there stays there; who is elsewhere sees no line move.
     fn before_growing(self, by_others: bool) {
         let Some(log) = self.log.get_untracked() else { return };
-        if self.at_end.get_value() {
+        let (at_end, height) = self.paper.with_value(|paper| (paper.at_end, paper.height));
+        if at_end {
             return;
         }
         if by_others {
             self.below.update(|below| *below += 1);
         }
-        if self.height.get_value().is_some() {
+        if height.is_some() {
             return;
         }
-        self.height.set_value(Some(log.scroll_height()));
+        self.paper.update_value(|paper| paper.height = Some(log.scroll_height()));
         request_animation_frame(move || {
-            if let (Some(log), Some(before)) = (self.log.get_untracked(), self.height.get_value()) {
+            let before = self.paper.try_update_value(|paper| paper.height.take()).flatten();
+            if let (Some(log), Some(before)) = (self.log.get_untracked(), before) {
                 log.set_scroll_top(log.scroll_top() - (log.scroll_height() - before));
             }
-            self.height.set_value(None);
         });
     }
 
     fn scrolled(self) {
         let Some(log) = self.log.get_untracked() else { return };
         let at_end = log.scroll_top() > -NEAR_END;
-        if at_end != self.at_end.get_value() {
-            self.at_end.set_value(at_end);
+        if at_end != self.paper.with_value(|paper| paper.at_end) {
+            self.paper.update_value(|paper| paper.at_end = at_end);
             live().at_end(at_end);
         }
         if at_end && self.below.get_untracked() > 0 {
@@ -262,13 +239,27 @@ impl Place {
     }
 }
 
-/// What rows are laid out on.
+/// What rows are laid out on, and where on it the reader is.
 struct Paper {
+    room: Slug,
     me: String,
     zone: String,
+    /// What the next row follows.
+    above: Above,
+    at_end: bool,
+    /// How high the log was before what has just come in.
+    height: Option<i32>,
 }
 
 impl Paper {
+    /// Lays out the next event of the log.
+    fn lay_out_next(&mut self, event: &Event) -> Option<Row> {
+        let mut above = std::mem::take(&mut self.above);
+        let row = self.lay_out(event, &mut above);
+        self.above = above;
+        row
+    }
+
     fn lay_out(&self, event: &Event, above: &mut Above) -> Option<Row> {
         let wall = |at| browser::wall(&self.zone, at);
         Row::of(event, above, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
@@ -308,7 +299,7 @@ fn date_of(date: &str) -> Option<WallTime> {
 }
 
 /// A message that has not arrived, with how it stands.
-fn waiting_row(item: Item, row: Row, down: bool, fill: impl Fn(String) + Copy + Send + Sync + 'static) -> impl IntoView {
+fn waiting_row(item: Item, row: Row, down: bool, composer: NodeRef<Textarea>) -> impl IntoView {
     let id = item.id;
     let refused = matches!(item.state, State::Refused(_));
     let class = format!("{} {}", row.class, if refused { "refused" } else { "waiting" });
@@ -319,9 +310,13 @@ fn waiting_row(item: Item, row: Row, down: bool, fill: impl Fn(String) + Copy + 
         State::Refused(why) => format!("Not sent. {why}"),
     };
     let take_back = move |_| {
-        if let Some(text) = live().take_back(id) {
-            fill(text);
+        let (Some(text), Some(composer)) = (live().take_back(id), composer.get_untracked()) else { return };
+        let before = composer.value();
+        composer.set_value(&if before.trim().is_empty() { text } else { format!("{before}\n{text}") });
+        if let Ok(input) = web_sys::Event::new("input") {
+            let _ = composer.dispatch_event(&input);
         }
+        let _ = composer.focus();
     };
     let actions = refused.then(|| {
         view! {
@@ -340,11 +335,9 @@ fn waiting_row(item: Item, row: Row, down: bool, fill: impl Fn(String) + Copy + 
     }
 }
 
-/// Where messages are written. Without scripts it is a form; with them, what is sent goes to the outbox.
-#[component]
-fn Composer(
-    field: NodeRef<Textarea>,
-    room: StoredValue<Slug>,
+/// What the composer is rendered with.
+struct Form {
+    room: Slug,
     name: String,
     as_of: Seq,
     nonce: Uuid,
@@ -352,17 +345,32 @@ fn Composer(
     why: Option<String>,
     page: String,
     text_max: u32,
-    /// Something has been sent.
-    sent: Callback<()>,
-) -> impl IntoView {
+}
+
+/// Where messages are written. Without scripts it is a form; with them, what is sent goes to the outbox, and `sent` is told.
+fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send + 'static) -> impl IntoView {
+    let Form { room, name, as_of, nonce, typed, why, page, text_max } = form;
     let max = usize::try_from(text_max).unwrap_or(usize::MAX);
-    let length = RwSignal::new(0_usize);
-    let why = RwSignal::new(why);
+    let refused = why.is_some();
+    let notice = RwSignal::new(why);
+    let slug = room.to_string();
+    let room = StoredValue::new(room);
+    // What the field holds has changed.
     let changed = move || {
         let Some(field) = field.get_untracked() else { return };
         let text = field.value();
-        length.set(text.chars().count());
+        let length = text.chars().count();
         field.set_rows(u32::try_from(text.split('\n').count().min(COMPOSER_ROWS)).unwrap_or(1));
+        if length > max {
+            notice.set(Some(format!("{} characters too many: {max} is the most.", length - max)));
+            let _ = field.set_attribute("aria-invalid", "true");
+            return;
+        }
+        let _ = field.remove_attribute("aria-invalid");
+        let near = length + max / 10 > max;
+        if near || notice.with_untracked(Option::is_some) {
+            notice.set(near.then(|| format!("{} characters left", max - length)));
+        }
     };
     Effect::new(move |_| {
         let Some(field) = field.get() else { return };
@@ -372,13 +380,12 @@ fn Composer(
         {
             field.set_value(&draft);
         }
-        changed();
+        if !refused {
+            changed();
+        }
     });
     let typing = move |_| {
         changed();
-        if why.with_untracked(Option::is_some) {
-            why.set(None);
-        }
         if let Some(field) = field.get_untracked() {
             room.with_value(|room| live().keep_draft(room, &field.value()));
         }
@@ -396,7 +403,7 @@ fn Composer(
         });
         field.set_value("");
         changed();
-        sent.run(());
+        sent();
     };
     let submitted = move |event: SubmitEvent| {
         event.prevent_default();
@@ -413,19 +420,6 @@ fn Composer(
             send();
         }
     };
-    let too_long = move || length.get() > max;
-    let notice = move || {
-        let length = length.get();
-        why.get().or_else(|| {
-            if length > max {
-                Some(format!("{} characters too many: {max} is the most.", length - max))
-            } else if length + max / 10 > max {
-                Some(format!("{} characters left", max - length))
-            } else {
-                None
-            }
-        })
-    };
     let label = format!("Message to {name}");
     let mut inside = String::new();
     if !typed.is_empty() {
@@ -436,10 +430,10 @@ fn Composer(
     view! {
         <form class="composer" method="post" action="/actions/post_message" on:submit=submitted>
             <input type="hidden" name=form::PAGE value=page/>
-            <input type="hidden" name="room" value=room.with_value(ToString::to_string)/>
+            <input type="hidden" name="room" value=slug/>
             <input type="hidden" name="nonce" value=nonce.to_string()/>
             <input type="hidden" name="seen" value=as_of.to_string()/>
-            <p class="notice" id="text-notice" role="status" class:why=move || too_long() || why.with(Option::is_some)>{notice}</p>
+            <p class="notice" id="text-notice" role="status">{move || notice.get()}</p>
             <div class="box">
                 <textarea
                     node_ref=field
@@ -448,7 +442,7 @@ fn Composer(
                     aria-label=label.clone()
                     placeholder=label
                     aria-describedby="text-notice"
-                    aria-invalid=move || (too_long() || why.with(Option::is_some)).then_some("true")
+                    aria-invalid=refused.then_some("true")
                     enterkeyhint="send"
                     on:input=typing
                     on:keydown=key

@@ -57,13 +57,13 @@ fn find_link(text: &str) -> Option<(usize, usize)> {
         let before = &text[..colon];
         let Some(start) = scheme_start(before) else { continue };
         // "xhttp://" is no address.
-        if text[..start].ends_with(|c: char| c.is_alphanumeric()) {
+        if text[..start].ends_with(|c: char| c.is_ascii_alphanumeric()) {
             continue;
         }
         let rest = &text[from..];
         let length = rest.find(ends_link).unwrap_or(rest.len());
         let end = from + trimmed(&rest[..length]);
-        if text[from..end].starts_with(|c: char| c.is_alphanumeric() || c == '[') {
+        if text[from..end].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[' || !c.is_ascii()) {
             return Some((start, end));
         }
     }

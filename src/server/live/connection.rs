@@ -128,7 +128,9 @@ impl Connection {
         lock(&self.rooms).take().unwrap_or_default()
     }
 
-    /// Puts events into the queue. One that does not fit empties it: the connection is then behind and reads the log.
+    /// Puts events into the queue. When one does not fit, what is there of logs is dropped: the connection is then behind, and
+    /// reads it from the log. What stands beside the log (answers, mostly) is kept; a connection that does not even take those
+    /// is ended.
     pub(super) fn push(&self, events: impl Iterator<Item = Waiting>) {
         let mut queue = lock(&self.queue);
         for event in events {
@@ -137,11 +139,16 @@ impl Connection {
                 continue;
             }
             if queue.bytes + event.bytes() > self.queue_bytes {
-                // What stands beside the log is not kept either: presence and cursors come again as they change.
-                queue.events = VecDeque::new();
-                queue.bytes = 0;
+                queue.events.retain(|event| matches!(event, Waiting::Beside(_)));
+                queue.bytes = queue.events.iter().map(Waiting::bytes).sum();
                 queue.behind = true;
-                continue;
+                if log {
+                    continue;
+                }
+                if queue.bytes + event.bytes() > self.queue_bytes {
+                    queue.closing.get_or_insert(Closing::TooSlow);
+                    continue;
+                }
             }
             queue.bytes += event.bytes();
             queue.events.push_back(event);

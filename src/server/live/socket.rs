@@ -178,11 +178,7 @@ impl Session {
     }
 
     async fn run(mut self, mut socket: WebSocket) {
-        let why = match self.serve(&mut socket).await {
-            Ok(()) => None,
-            Err(why) => Some(why),
-        };
-        if let Some(why) = why {
+        if let Err(why) = self.serve(&mut socket).await {
             let (code, reason) = why.code();
             tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
             let close = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
