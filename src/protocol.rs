@@ -234,12 +234,24 @@ pub enum Event {
     Joined(Membership),
     Left(Membership),
     /// The message `id` was already there, at `seq`: it had been sent before.
-    Sent { room: Slug, id: Uuid, seq: Seq },
+    Sent {
+        room: Slug,
+        id: Uuid,
+        seq: Seq,
+    },
     /// This person has read a room up to `seq`, here or on another of their devices.
-    Read { room: Slug, seq: Seq, unread: u32 },
+    Read {
+        room: Slug,
+        seq: Seq,
+        unread: u32,
+    },
     Presence(Presence),
     /// There is more than is replayed: drop what you have of the room and fetch it anew; events after `to` follow.
-    Limited { room: Slug, from: Seq, to: Seq },
+    Limited {
+        room: Slug,
+        from: Seq,
+        to: Seq,
+    },
     /// A command was refused.
     Error {
         /// The `id` of the message that was refused.
@@ -298,13 +310,23 @@ pub enum Refusal {
     /// A write that comes from another site.
     CrossSite,
     /// Something required was left empty.
-    Empty { field: Field },
+    Empty {
+        field: Field,
+    },
     /// Longer than `max` characters.
-    TooLong { field: Field, max: u32 },
+    TooLong {
+        field: Field,
+        max: u32,
+    },
     /// Shorter than `min` characters.
-    TooShort { field: Field, min: u32 },
+    TooShort {
+        field: Field,
+        min: u32,
+    },
     /// Characters or a form that the field does not take.
-    BadForm { field: Field },
+    BadForm {
+        field: Field,
+    },
     /// A password from the list of common ones, or the person's own name.
     CommonPassword,
     TakenUsername,
@@ -316,7 +338,9 @@ pub enum Refusal {
     /// This `id` names another message of the same author.
     Conflict,
     /// Too many in a short time.
-    TooFast { retry_after_ms: u32 },
+    TooFast {
+        retry_after_ms: u32,
+    },
     /// As many as the server allows: connections, rooms.
     TooMany,
     /// A request or a frame larger than the server takes.

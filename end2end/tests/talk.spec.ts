@@ -294,6 +294,7 @@ test('who has scrolled up is not moved, and is told how much is new', async ({ p
   await ada.say(tea, 'seen at the end');
   await expect(room.saying('seen at the end')).toBeInViewport();
   expect(await room.fromEnd()).toBe(0);
+  await expect.poll(() => ben.unread(tea)).toBe(0);
 
   await room.saying('line number 10').scrollIntoViewIfNeeded();
   await expect.poll(() => room.fromEnd()).toBeGreaterThan(100);
@@ -315,6 +316,25 @@ test('who has scrolled up is not moved, and is told how much is new', async ({ p
   await expect(jump).toHaveCount(0);
   await expect.poll(() => room.fromEnd()).toBe(0);
   await expect(link.locator('.count')).toHaveCount(0);
+});
+
+test('what has not been seen is not reported as read, however soon one scrolls away', async ({ person }) => {
+  const ada = await person('ada');
+  const ben = await person('ben');
+  const tea = await ada.makeRoom('Tea');
+  await ben.join(tea);
+  await ada.say(tea, ...Array.from({ length: 45 }, (_, i) => `line number ${i + 1}`));
+  const room = await ben.enter(tea);
+  await expect.poll(() => ben.unread(tea)).toBe(0);
+  // The first is reported at once, the second a moment later.
+  await ada.say(tea, 'seen, the first', 'seen, the second');
+  await expect(room.saying('seen, the second')).toBeInViewport();
+  await room.log.evaluate((log) => log.scrollTo({ top: -1000, behavior: 'instant' }));
+  await ada.say(tea, 'not seen yet');
+  await expect(ben.page.getByRole('button', { name: '1 new below' })).toBeVisible();
+  await expect.poll(() => ben.unread(tea)).toBe(1);
+  const link = ben.page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`);
+  await expect(link).toHaveAccessibleName('Tea 1 unread');
 });
 
 test('what one sends oneself leads to the end', async ({ person }) => {

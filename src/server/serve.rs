@@ -170,10 +170,19 @@ async fn sweep(store: Store, stopping: CancellationToken) {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, settings: &Settings, stopping: &CancellationToken, connections: &TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    settings: &Settings,
+    stopping: &CancellationToken,
+    connections: &TaskTracker,
+) {
     let mut builder = http1::Builder::new();
     // The header timeout bounds a connection that is kept alive and idle, too.
-    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(settings.header_timeout.into())).max_buf_size(64 * 1024);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(settings.header_timeout.into()))
+        .max_buf_size(64 * 1024);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -94,7 +94,9 @@ fn the_settings_file_of_the_repository_is_valid_and_help_names_every_key_in_it()
     let keys: String = std::fs::read_to_string(root.join("Leptos.toml"))
         .expect("the file")
         .lines()
-        .filter_map(|line| line.strip_prefix("# ").filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))))
+        .filter_map(|line| {
+            line.strip_prefix("# ").filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')))
+        })
         .map(|line| format!("{line}\n"))
         .collect();
     let help = Command::new(SNUG).args(["serve", "--help"]).output().expect("the program runs");
@@ -106,7 +108,11 @@ fn the_settings_file_of_the_repository_is_valid_and_help_names_every_key_in_it()
     }
     let folder = folder();
     // Uncommented, it is refused only for the database, which is not there.
-    std::fs::write(folder.path().join("Leptos.toml"), keys.replace("127.0.0.1:3000", "127.0.0.1:0").replace("@localhost/", "@127.0.0.1:1/")).expect("written");
+    std::fs::write(
+        folder.path().join("Leptos.toml"),
+        keys.replace("127.0.0.1:3000", "127.0.0.1:0").replace("@localhost/", "@127.0.0.1:1/"),
+    )
+    .expect("written");
     let (code, said) = refused(folder.path(), &[], &[]);
     assert!(code == Some(1) && said.contains("the database cannot be opened"), "{said}");
 }

@@ -60,8 +60,7 @@ impl TestApp {
             ..Settings::default()
         };
         if engine == Engine::Postgres {
-            let url = Postgres::shared().database().await;
-            settings.database_url = Some(url.parse().expect("a URL of PostgreSQL"));
+            settings.database_url = Some(Postgres::shared().database().await.into());
         }
         change(&mut settings);
         let running = snug::server::start(settings.clone()).await.expect("the server starts");

@@ -31,7 +31,7 @@ use self::log::{Log, Step};
 use self::outbox::{Item, Outbox, Storage};
 use self::rooms::Rooms;
 use self::socket::{Heard, Socket};
-use self::wire::{Wire, WirePage};
+use self::wire::{Page, Wire};
 use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
 /// The server closes a socket from which nothing has come for 75 s.
@@ -615,23 +615,23 @@ impl Live {
         let room = room.clone();
         spawn_local(async move {
             let page = browser::post("read_room", &format!("room={room}")).await;
-            let page = page.and_then(|json| serde_json::from_str::<WirePage>(&json).map_err(|_| Refusal::Unknown));
+            let page = page.and_then(|json| serde_json::from_str::<Wire>(&json).map(Wire::page).map_err(|_| Refusal::Unknown));
             live().fetched_room(&room, page);
         });
     }
 
-    fn fetched_room(&self, room: &Slug, page: Result<WirePage, Refusal>) {
+    fn fetched_room(&self, room: &Slug, page: Result<Page, Refusal>) {
         let mut state = self.state.borrow_mut();
         let Some(open) = state.open.as_mut().filter(|open| open.room == *room) else { return };
         let Some(log) = open.log.as_mut().filter(|log| log.is_fetching()) else { return };
         match page {
             Ok(page) if page.member => {
                 open.epoch = page.epoch;
-                let events = log.replace(page.as_of, page.events.into_iter().filter_map(Wire::event).collect());
+                let events = log.replace(page.as_of, page.events);
                 let show = Rc::clone(&open.show);
                 drop(state);
                 show(Change::Replace { events, older: page.older });
-                self.presence.set(Some(page.here));
+                self.presence.set(page.here);
                 self.mark_read();
             }
             Err(why) if why.passes() => {

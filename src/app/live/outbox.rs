@@ -4,9 +4,10 @@
 //! the server. Of each room one is under way at a time, so that they arrive in the order in which they were written;
 //! one that the server refuses for good stays, with the reason, and holds up nothing.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
+use super::wire::{Kept, Wire};
 use crate::protocol::{Command, Refusal, Slug};
 
 /// Where messages are kept: the browser's local storage, shared by all tabs. What it cannot keep lives as long as the page.
@@ -43,15 +44,15 @@ pub struct Item {
     pub state: State,
 }
 
-/// An item as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    room: Slug,
-    text: String,
+/// An item as it is kept, to be written; [`Kept`] is how it is read.
+#[derive(Serialize)]
+struct Keeping<'a> {
+    room: &'a Slug,
+    text: &'a str,
     at: u64,
     order: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refused: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
 }
 
 /// The wait after a refusal that passes and does not say how long, in milliseconds.
@@ -89,9 +90,10 @@ impl<S: Storage> Outbox<S> {
             if self.items.iter().any(|item| item.id == id) {
                 continue;
             }
-            let Some(kept) = self.storage.get(&key).and_then(|json| serde_json::from_str::<Kept>(&json).ok()) else { continue };
-            let state = kept.refused.map_or(State::Waiting, State::Refused);
-            let item = Item { id, room: kept.room, text: kept.text, at: kept.at, order: kept.order, state };
+            let json = self.storage.get(&key);
+            let kept = json.and_then(|json| serde_json::from_str::<Wire>(&json).ok()?.kept());
+            let Some(Kept { room, text, at, order, refused }) = kept else { continue };
+            let item = Item { id, room, text, at, order, state: refused.map_or(State::Waiting, State::Refused) };
             // There are few: no sorting is needed that the browser would have to load.
             let place = self.items.iter().position(|other| (other.order, other.id) > (item.order, item.id));
             self.items.insert(place.unwrap_or(self.items.len()), item);
@@ -199,8 +201,8 @@ impl<S: Storage> Outbox<S> {
 
     fn keep(&mut self, id: Uuid) {
         let Some(item) = self.items.iter().find(|item| item.id == id) else { return };
-        let refused = if let State::Refused(why) = &item.state { Some(why.clone()) } else { None };
-        let kept = Kept { room: item.room.clone(), text: item.text.clone(), at: item.at, order: item.order, refused };
+        let refused = if let State::Refused(why) = &item.state { Some(why.as_str()) } else { None };
+        let kept = Keeping { room: &item.room, text: &item.text, at: item.at, order: item.order, refused };
         if let Ok(json) = serde_json::to_string(&kept) {
             self.storage.set(&format!("{}{id}", self.prefix), &json);
         }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::page;
 use crate::app::actions::read_room;
 use crate::app::form;
-use crate::app::live::Account;
 use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
 use crate::app::parts::frame::{Frame, Pane};
 use crate::app::parts::here::Here;
@@ -115,13 +114,16 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
     let nonce = use_nonce().map_or(Uuid::nil(), |nonce| Uuid::new_v5(&Uuid::NAMESPACE_OID, nonce.as_bytes()));
     let why = form::why(ACTION, Field::Text).or_else(|| form::why_whole(ACTION));
     let opening = Opening {
+        id: me.id,
+        user: me.person.user.clone(),
         room: slug.clone(),
         name: page.name.clone(),
         as_of: page.as_of,
         epoch: page.epoch,
         latest,
         closed: page.closed,
-        above,
+        above_at: above.at,
+        above_author: above.author,
         nonce: if form::refused(ACTION).is_some() { form::typed(ACTION, "nonce").parse().unwrap_or(nonce) } else { nonce },
         typed: form::typed(ACTION, "text"),
         why,
@@ -147,7 +149,6 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
     });
     let topic = (!page.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{page.topic}</p> });
     let closed = page.closed;
-    let account = Account::from(&me);
     view! {
         <Title text=page.name.clone()/>
         <main id="main" class="room">
@@ -164,7 +165,7 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
                     <PostButton action="leave_room" name="room" value=slug.to_string() label="Leave the room" class="button quiet small"/>
                 </div>
             </header>
-            <Room me=account opening=opening>
+            <Room opening=opening>
                 <span id="first"></span>
                 <div inner_html=older></div>
                 <ol class="rows" inner_html=html></ol>

@@ -28,6 +28,9 @@ const COMPOSER_ROWS: usize = 8;
 /// What the page knows of the room when it is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Opening {
+    /// Who reads.
+    pub id: Uuid,
+    pub user: String,
     pub room: Slug,
     pub name: String,
     /// The last event of the log when it was read.
@@ -36,8 +39,9 @@ pub struct Opening {
     /// Whether this is the latest page of the log: only then does what comes in belong below it.
     pub latest: bool,
     pub closed: bool,
-    /// What the next row follows.
-    pub above: Above,
+    /// What the next row follows: see [`Above`].
+    pub above_at: Option<Micros>,
+    pub above_author: Option<String>,
     /// New for each form; see `post_message`.
     pub nonce: Uuid,
     /// What a refused form had in it, and why it was refused.
@@ -52,8 +56,11 @@ pub struct Opening {
 }
 
 #[island]
-pub fn Room(me: Account, opening: Opening, children: Children) -> impl IntoView {
-    let Opening { room, name, as_of, epoch, latest, closed, above, nonce, typed, why, page, zone, text_max } = opening;
+pub fn Room(opening: Opening, children: Children) -> impl IntoView {
+    let Opening { id, user, room, name, as_of, epoch, latest, closed, above_at, above_author, .. } = opening;
+    let Opening { nonce, typed, why, page, zone, text_max, .. } = opening;
+    let me = Account { id, user };
+    let above = Above { at: above_at, author: above_author };
     let log = NodeRef::<Section>::new();
     let past = NodeRef::<Div>::new();
     let composer = NodeRef::<Textarea>::new();

@@ -21,7 +21,7 @@ pub struct Reader<'a> {
 }
 
 /// What the next row follows: it decides whether a new day begins, and whether the author is named again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Above {
     /// When the row above was, if there is one.
     pub at: Option<Micros>,

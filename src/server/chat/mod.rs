@@ -19,12 +19,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use self::accounts::{LOGIN_DAYS, Origin};
 use self::passwords::Passwords;
-use self::writer::Write;
 pub(super) use self::rooms::state as room_state;
 pub(super) use self::writer::Reply;
-pub use self::accounts::{LOGIN_DAYS, Origin};
 pub use self::writer::Sent;
+use self::writer::Write;
 use super::config::Settings;
 use super::live::Hub;
 use super::store::accounts::UserRow;
@@ -100,7 +100,7 @@ impl Chat {
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
             .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
-        let passwords = Passwords::new(&settings).await;
+        let passwords = Passwords::new(&settings);
         Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, sends: RateLimiter::keyed(quota), writes, settings })))
     }
 

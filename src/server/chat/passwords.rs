@@ -16,6 +16,10 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
+/// A hash with these parameters of a password that nobody knows (a random UUID, thrown away): what a name that is unknown is
+/// checked against.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$2b8xpZCE8MLvC4Y0os14wg$9Q3QRMTX9/NjDavsIXGhsTdmWH4ANdG2oFTfTDxULM0";
+
 /// The passwords that are tried first, one a line, in lower case; of at least [`PASSWORD_MIN`] characters.
 const COMMON: &str = include_str!("common_passwords.txt");
 
@@ -25,8 +29,6 @@ pub struct Passwords {
     at_once: Arc<Semaphore>,
     waiting: Arc<AtomicU32>,
     most_waiting: u32,
-    /// A hash with present parameters that no password is known for: what a name that is unknown is checked against.
-    nobody: Arc<str>,
 }
 
 /// How a password was found to be right.
@@ -80,21 +82,19 @@ pub fn acceptable(password: &str, own_names: &[&str]) -> Result<(), Refusal> {
     let mut characters = lower.chars();
     let first = characters.next();
     let one_character = characters.all(|c| Some(c) == first);
-    if one_character || COMMON.lines().any(|common| common == lower) || own_names.iter().any(|name| name.to_lowercase() == lower) {
+    if one_character || COMMON.lines().any(|common| common == lower) || own_names.iter().any(|name| name.to_lowercase() == lower)
+    {
         return Err(Refusal::CommonPassword);
     }
     Ok(())
 }
 
 impl Passwords {
-    pub async fn new(settings: &Settings) -> Self {
-        let nobody = tokio::task::spawn_blocking(|| hash(&uuid::Uuid::new_v4().to_string())).await;
-        let nobody = nobody.ok().and_then(Result::ok).expect("hashing with constant parameters cannot fail");
+    pub fn new(settings: &Settings) -> Self {
         Self {
             at_once: Arc::new(Semaphore::new(usize::try_from(settings.hashes_at_once).unwrap_or(1))),
             waiting: Arc::new(AtomicU32::new(0)),
             most_waiting: settings.hashes_waiting,
-            nobody: nobody.into(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Passwords {
     /// [`Refusal::Busy`] when too many wait already.
     pub async fn check(&self, password: &str, hash_text: Option<&str>) -> Result<Verdict, Refusal> {
         let known = hash_text.is_some();
-        let hash_text = hash_text.unwrap_or(&self.nobody).to_owned();
+        let hash_text = hash_text.unwrap_or(NOBODY).to_owned();
         // A password too long to be anyone's is not hashed whole.
         let mut end = password.len().min(PASSWORD_MAX + 1);
         while !password.is_char_boundary(end) {
@@ -122,7 +122,10 @@ impl Passwords {
         Ok(if known { verdict } else { Verdict::Wrong })
     }
 
-    async fn off_thread<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
         struct Waiting(Arc<AtomicU32>);
         impl Drop for Waiting {
             fn drop(&mut self) {
@@ -159,12 +162,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_checks_its_own_password_and_an_older_one_is_renewed() {
-        let passwords = Passwords::new(&Settings::default()).await;
+        let passwords = Passwords::new(&Settings::default());
         let hash = passwords.hash("tea and biscuits").await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert_eq!(passwords.check("tea and biscuits", Some(&hash)).await, Ok(Verdict::Right));
         assert_eq!(passwords.check("tea and biscuit", Some(&hash)).await, Ok(Verdict::Wrong));
         assert_eq!(passwords.check("tea and biscuits", None).await, Ok(Verdict::Wrong));
+        let work = |hash: &str| Params::try_from(&PasswordHash::new(hash).expect("a hash")).expect("its parameters");
+        assert_eq!(work(NOBODY), work(&hash), "an unknown name costs what a known one costs");
         let salt = SaltString::generate(&mut OsRng);
         let params = Params::new(8 * 1024, 1, 1, None).expect("within bounds");
         let old = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -175,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn beyond_those_that_may_wait_the_answer_is_busy_at_once() {
         let settings = Settings { hashes_at_once: 1, hashes_waiting: 2, ..Settings::default() };
-        let passwords = Passwords::new(&settings).await;
+        let passwords = Passwords::new(&settings);
         let hold = Arc::clone(&passwords.at_once).acquire_owned().await.expect("open");
         let (a, b) = (passwords.clone(), passwords.clone());
         let first = tokio::spawn(async move { a.hash("one of them").await });

@@ -2,7 +2,9 @@
 
 use super::writer::{MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
-use crate::protocol::{Event, Field, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX};
+use crate::protocol::{
+    Event, Field, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX,
+};
 use crate::server::store::log::Page;
 use crate::server::store::rooms::{self, RoomRow, Turn};
 use crate::server::store::{RoomId, UserId, log};
@@ -78,7 +80,13 @@ impl Chat {
     ///
     /// # Errors
     /// [`Refusal::NoRoom`], or a fault.
-    pub async fn read_room(&self, actor: &Actor, room: &Slug, before: Option<Seq>, after: Option<Seq>) -> Result<RoomPage, Refusal> {
+    pub async fn read_room(
+        &self,
+        actor: &Actor,
+        room: &Slug,
+        before: Option<Seq>,
+        after: Option<Seq>,
+    ) -> Result<RoomPage, Refusal> {
         let mut tx = self.store().read().await.map_err(fault)?;
         let conn = &mut tx.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;

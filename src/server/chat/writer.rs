@@ -104,8 +104,19 @@ type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
 #[derive(Debug)]
 pub(super) enum Write {
     Send(Outgoing, Reply),
-    Turn { room: Slug, user: UserId, by: Person, turn: Turn, answer: Answer<()> },
-    Read { room: Slug, user: UserId, seq: Seq, answer: Answer<()> },
+    Turn {
+        room: Slug,
+        user: UserId,
+        by: Person,
+        turn: Turn,
+        answer: Answer<()>,
+    },
+    Read {
+        room: Slug,
+        user: UserId,
+        seq: Seq,
+        answer: Answer<()>,
+    },
     MakeRoom(Box<MakeRoom>, Answer<Slug>),
     SignUp(Box<Newcomer>, Answer<()>),
     /// Answered when everything before it has been written.
@@ -269,7 +280,14 @@ impl Writer {
                     let end = ends.entry(room).or_insert(Seq(last));
                     *end = end.next();
                     in_batch.insert((message.author, message.id), placed.len());
-                    placed.push(append::Placed { room, seq: *end, author: message.author, id: message.id, text: &message.text, at });
+                    placed.push(append::Placed {
+                        room,
+                        seq: *end,
+                        author: message.author,
+                        id: message.id,
+                        text: &message.text,
+                        at,
+                    });
                     written.news.push(News::new(
                         room,
                         None,
@@ -362,7 +380,12 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    async fn make_room(&self, conn: &mut Conn<'_>, make: &MakeRoom, written: &mut Written) -> Result<Result<Slug, Refusal>, StoreError> {
+    async fn make_room(
+        &self,
+        conn: &mut Conn<'_>,
+        make: &MakeRoom,
+        written: &mut Written,
+    ) -> Result<Result<Slug, Refusal>, StoreError> {
         if rooms::made_by(conn, make.user).await? >= i64::from(self.settings.rooms_per_user) {
             return Ok(Err(Refusal::TooMany));
         }
@@ -376,7 +399,12 @@ impl Writer {
         Ok(Ok(slug))
     }
 
-    async fn sign_up(&self, conn: &mut Conn<'_>, account: &NewAccount, written: &mut Written) -> Result<Result<(), Refusal>, StoreError> {
+    async fn sign_up(
+        &self,
+        conn: &mut Conn<'_>,
+        account: &NewAccount,
+        written: &mut Written,
+    ) -> Result<Result<(), Refusal>, StoreError> {
         match accounts::add(conn, account).await {
             Err(error) if error.is_taken("accounts", "email_key") => return Ok(Err(Refusal::TakenEmail)),
             Err(error) if error.is_taken("users", "username_key") => return Ok(Err(Refusal::TakenUsername)),

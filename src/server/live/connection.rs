@@ -194,3 +194,45 @@ impl Connection {
         self.wake.notified().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::protocol::Person;
+    use crate::server::store::{AccountId, LoginId, UserId};
+
+    fn connection(queue_bytes: usize) -> Connection {
+        let person = Person { user: "ada".to_owned(), name: None };
+        let (user, account, login) = (UserId::fresh(), AccountId::fresh(), LoginId(Uuid::new_v4()));
+        Connection::new(1, Actor { user, account, login, person, admin: false }, queue_bytes)
+    }
+
+    fn event(seq: i64) -> Waiting {
+        Waiting::Log { room: RoomId(Uuid::nil()), seq: Seq(seq), json: Bytes::from(vec![b'x'; 100]), last: false }
+    }
+
+    #[test]
+    fn too_much_of_a_log_is_dropped_whole_and_answers_are_kept() {
+        let connection = connection(2000);
+        connection.tell(&Event::Pong);
+        connection.push((1..100).map(event));
+        connection.tell(&Event::Pong);
+        let taken = connection.take();
+        assert!(taken.behind && taken.closing.is_none());
+        assert!(taken.events.iter().all(|event| matches!(event, Waiting::Beside(_))) && taken.events.len() == 2);
+        connection.push((1..5).map(event));
+        let taken = connection.take();
+        assert!(!taken.behind && taken.events.len() == 4, "what is taken makes room again");
+    }
+
+    #[test]
+    fn who_does_not_take_its_answers_is_ended_and_what_waits_stays_bounded() {
+        let connection = connection(2000);
+        (0..1000).for_each(|_| connection.tell(&Event::Pong));
+        let taken = connection.take();
+        assert_eq!(taken.closing, Some(Closing::TooSlow));
+        assert!(taken.events.iter().map(Waiting::bytes).sum::<usize>() <= 2000);
+    }
+}

@@ -208,7 +208,7 @@ impl Session {
                 frame = socket.recv() => {
                     let frame = match frame {
                         None => return Ok(()),
-                        Some(Err(error)) => return if is_too_large(&error) { Err(Closing::TooLarge) } else { Ok(()) },
+                        Some(Err(error)) => return if is_too_large(error) { Err(Closing::TooLarge) } else { Ok(()) },
                         Some(Ok(frame)) => frame,
                     };
                     heard = Instant::now() + idle;
@@ -361,15 +361,9 @@ impl Session {
     }
 
     async fn command(&mut self, socket: &mut WebSocket, text: &str) -> Result<(), Closing> {
-        let command: Command = match serde_json::from_str(text) {
-            Ok(command) => command,
-            Err(_) => {
-                self.refuse(None, Refusal::BadRequest);
-                return Ok(());
-            }
-        };
+        let command = serde_json::from_str(text);
         // Messages have a limit of their own, by person.
-        if !matches!(command, Command::Send { .. })
+        if !matches!(command, Ok(Command::Send { .. }))
             && let Err(not_until) = self.commands.check()
         {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -377,6 +371,10 @@ impl Session {
             self.refuse(None, Refusal::TooFast { retry_after_ms });
             return Ok(());
         }
+        let Ok(command) = command else {
+            self.refuse(None, Refusal::BadRequest);
+            return Ok(());
+        };
         let actor = self.me().clone();
         match command {
             Command::Hello { rooms, epoch, look } => {
@@ -471,7 +469,6 @@ impl Session {
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    use std::error::Error;
-    error.source().is_some_and(|source| source.to_string().contains("too"))
+fn is_too_large(error: axum::Error) -> bool {
+    error.into_inner().downcast_ref::<tungstenite::Error>().is_some_and(|error| matches!(error, tungstenite::Error::Capacity(_)))
 }

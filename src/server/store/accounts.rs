@@ -114,7 +114,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_password(&self, account: AccountId, hash: &str, keep: LoginId, at: Micros) -> Result<Vec<LoginId>, StoreError> {
+    pub async fn set_password(
+        &self,
+        account: AccountId,
+        hash: &str,
+        keep: LoginId,
+        at: Micros,
+    ) -> Result<Vec<LoginId>, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
         on!(conn, c => sqlx::query("UPDATE accounts SET password_hash = $2 WHERE id = $1")
@@ -154,7 +160,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_login(&self, id: LoginId, account: AccountId, address: &str, agent: &str, at: Micros) -> Result<(), StoreError> {
+    pub async fn add_login(
+        &self,
+        id: LoginId,
+        account: AccountId,
+        address: &str,
+        agent: &str,
+        at: Micros,
+    ) -> Result<(), StoreError> {
         write_one!(self, c => sqlx::query(
             "INSERT INTO logins (id, account_id, created_at, seen_at, address, agent) VALUES ($1, $2, $3, $3, $4, $5)",
         )

@@ -97,10 +97,8 @@ pub async fn visible(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreE
 /// # Errors
 /// When the database fails.
 pub async fn joined(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
-    const SQL: &str = concat!(
-        room_columns!(),
-        " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id"
-    );
+    const SQL: &str =
+        concat!(room_columns!(), " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id");
     let rows = read_one!(store, c => sqlx::query_as(SQL).bind(user).fetch_all(c).await)?;
     Ok(rows)
 }
@@ -300,12 +298,7 @@ pub async fn add(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn advance(
-    conn: &mut Conn<'_>,
-    user: UserId,
-    slug: &Slug,
-    seq: Seq,
-) -> Result<Option<(RoomId, Seq, u32)>, StoreError> {
+pub async fn advance(conn: &mut Conn<'_>, user: UserId, slug: &Slug, seq: Seq) -> Result<Option<(RoomId, Seq, u32)>, StoreError> {
     let moved: Option<(RoomId, i64)> = on!(conn, c => sqlx::query_as(
         "UPDATE members SET read_seq = $3
          WHERE user_id = $1 AND until_seq IS NULL AND read_seq < $3

@@ -15,6 +15,7 @@ use super::{App, refusal, retry_after, session};
 use crate::app::form::{PAGE, Refused};
 use crate::protocol::{Refusal, Slug};
 use crate::server::chat::{self, Actor, Chat, Origin};
+use crate::server::store::LoginId;
 
 /// Who asks, in the context of a page that is rendered or a server function that runs.
 #[derive(Clone)]
@@ -60,7 +61,8 @@ pub async fn answer(State(app): State<App>, Path(action): Path<String>, session:
         return response;
     }
     let mut typed: BTreeMap<String, String> = url::form_urlencoded::parse(&body).into_owned().collect();
-    let page = typed.remove(PAGE).filter(|page| !page.starts_with("/actions")).map_or_else(|| "/".to_owned(), |page| local(Some(&page)));
+    let page =
+        typed.remove(PAGE).filter(|page| !page.starts_with("/actions")).map_or_else(|| "/".to_owned(), |page| local(Some(&page)));
     if accepted {
         let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or(&page);
         return see_other(to);
@@ -130,7 +132,8 @@ pub fn go(path: &str) {
 pub fn local(path: Option<&str>) -> String {
     let path = path.unwrap_or("/");
     // `//host` and `/\host` are other hosts to a browser, which drops tabs and line ends before it looks.
-    let elsewhere = !path.starts_with('/') || path[1..].starts_with(['/', '\\']) || path.chars().any(|c| c.is_control() || !c.is_ascii());
+    let elsewhere =
+        !path.starts_with('/') || path[1..].starts_with(['/', '\\']) || path.chars().any(|c| c.is_control() || !c.is_ascii());
     if elsewhere || path.parse::<Uri>().is_err() { "/".to_owned() } else { path.to_owned() }
 }
 
@@ -146,6 +149,14 @@ fn anyone() -> Result<Asking, Refusal> {
     use_context::<Asking>().ok_or(Refusal::Internal)
 }
 
+/// The session is one of `login` from now on. Another login that it was of before has ended.
+async fn start(asking: &Asking, login: LoginId) -> Result<(), Refusal> {
+    if let Some(actor) = &asking.actor {
+        asking.chat.log_out(actor).await?;
+    }
+    session::start(&asking.session, login).await
+}
+
 /// Signs up and starts a session.
 ///
 /// # Errors
@@ -153,7 +164,7 @@ fn anyone() -> Result<Asking, Refusal> {
 pub async fn sign_up(email: &str, username: &str, password: &str) -> Result<(), Refusal> {
     let asking = anyone()?;
     let login = asking.chat.sign_up(email, username, password, &asking.from).await?;
-    session::start(&asking.session, login).await
+    start(&asking, login).await
 }
 
 /// Logs in and starts a session.
@@ -163,7 +174,7 @@ pub async fn sign_up(email: &str, username: &str, password: &str) -> Result<(), 
 pub async fn log_in(name: &str, password: &str) -> Result<(), Refusal> {
     let asking = anyone()?;
     let login = asking.chat.log_in(name, password, &asking.from).await?;
-    session::start(&asking.session, login).await
+    start(&asking, login).await
 }
 
 /// Ends the login and its session. Who is logged out already stays so.
@@ -187,7 +198,9 @@ mod tests {
         for good in ["/", "/room/general?before=5", "/room/a%20b"] {
             assert_eq!(local(Some(good)), good);
         }
-        for bad in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "", "/\t/evil", "room", "/ä"] {
+        for bad in
+            ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "", "/\t/evil", "room", "/ä"]
+        {
             assert_eq!(local(Some(bad)), "/", "{bad:?}");
         }
     }

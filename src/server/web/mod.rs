@@ -97,11 +97,7 @@ fn retry_after(why: &Refusal) -> Option<HeaderValue> {
 }
 
 /// Reads a request's body whole: within its limit, and its time. Handlers get it in memory.
-async fn bound_body(
-    axum::extract::State(app): axum::extract::State<App>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn bound_body(axum::extract::State(app): axum::extract::State<App>, request: Request, next: Next) -> Response {
     use http_body_util::{BodyExt, Limited};
     let (parts, body) = request.into_parts();
     let most = usize::try_from(app.settings.body_max).unwrap_or(usize::MAX);

@@ -90,10 +90,10 @@ pub async fn touch(session: &Session, chat: &Chat, actor: &Actor) -> Result<(), 
 /// # Errors
 /// [`Refusal::Unavailable`].
 pub async fn start(session: &Session, login: LoginId) -> Result<(), Refusal> {
-    session.flush().await.map_err(away)?;
+    end(session).await?;
+    // Empty, and without an id: it gets a new one when it is saved.
     session.insert(LOGIN, login.0).await.map_err(away)?;
-    session.insert(TOUCHED, now().0).await.map_err(away)?;
-    session.cycle_id().await.map_err(away)
+    session.insert(TOUCHED, now().0).await.map_err(away)
 }
 
 /// Ends the session.
@@ -101,5 +101,8 @@ pub async fn start(session: &Session, login: LoginId) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal::Unavailable`].
 pub async fn end(session: &Session) -> Result<(), Refusal> {
+    if session.id().is_none() {
+        return Ok(());
+    }
     session.flush().await.map_err(away)
 }
