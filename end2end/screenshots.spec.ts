@@ -173,7 +173,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await line.mend();
       await expect(page.getByRole('button', { name: 'Join the room' })).toBeVisible({ timeout: 40_000 });
       await expect
-        .poll(() => page.evaluate(() => Object.values(localStorage).filter((value) => String(value).includes('not_member')).length))
+        .poll(() => page.evaluate(() => Object.values(localStorage).filter((value) => String(value).includes('"refused"')).length))
         .toBe(2);
       await page.getByRole('button', { name: 'Join the room' }).click();
       await expect(room.waiting.locator('.state')).toHaveText([/^Not sent/, /^Not sent/]);

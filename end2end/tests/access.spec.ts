@@ -139,6 +139,7 @@ test('magnified to 400 % all of it can be reached, and nothing has to be scrolle
   await room.composer.scrollIntoViewIfNeeded();
   await expect(room.composer).toBeInViewport();
   await room.say('magnified');
+  await room.hasLast('line number 20', 'magnified');
   await room.saying('magnified').scrollIntoViewIfNeeded();
   await expect(room.saying('magnified')).toBeInViewport();
   await room.saying('line number 1').scrollIntoViewIfNeeded();

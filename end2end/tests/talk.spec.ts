@@ -1,5 +1,6 @@
 // Talking, with scripts.
 
+import type { Locator } from '@playwright/test';
 import { Room, alive, expect, test, unused } from '../support/world';
 
 test('a newcomer signs up, makes a room and says the first word', async ({ page, server }) => {
@@ -91,11 +92,19 @@ test('who comes, who is here and who goes is seen', async ({ person }) => {
   await ada.page.keyboard.press('Escape');
   await expect(ada.page.locator('#here')).toBeHidden();
 
-  await ben.page.getByRole('button', { name: 'About this room' }).click();
-  await ben.page.getByRole('button', { name: 'Leave the room' }).click();
-  await expect(ben.page).toHaveURL('/');
+  await ben.leave(tea);
   await expect(adas.notes.last()).toHaveText(`${ben.name} left`);
   await expect(here).toHaveAccessibleName('1 here');
+});
+
+test('who leaves a room by its menu comes home', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  await ada.enter(tea);
+  await ada.page.getByRole('button', { name: 'About this room' }).click();
+  await ada.page.getByRole('button', { name: 'Leave the room' }).click();
+  await expect(ada.page).toHaveURL('/');
+  await expect(ada.page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`)).toHaveCount(0);
 });
 
 test('who closes their tab is no longer here', async ({ person }) => {
@@ -122,7 +131,9 @@ test('the list counts what is unread in rooms that are not on the screen, until 
 
   await ada.say(tea, 'one of three', 'two of three');
   await expect(link).toHaveAccessibleName('Tea 2 unread');
-  await expect(link).toHaveClass(/\bunread\b/);
+  // By its weight too, not by a colour alone.
+  const weight = (room: Locator) => room.evaluate((e) => Number(getComputedStyle(e).fontWeight));
+  expect(await weight(link)).toBeGreaterThan(await weight(ben.page.getByRole('list', { name: 'More rooms' }).getByRole('link').first()));
   await expect(ben.page).toHaveTitle('(2) general · Snug');
   await ada.say(tea, 'three of three');
   await expect(link).toHaveAccessibleName('Tea 3 unread');
