@@ -170,23 +170,23 @@ test('a form that is sent twice is one message, and the same words in another fo
   await expect(room.saying('clicked twice')).toHaveCount(2);
 });
 
-test('a form that is gone back to and sent again is one message', async ({ person }) => {
+test('the same form sent again later is the same message', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');
   await ada.page.goto(`/room/${tea}`);
   const room = new Room(ada.page, ada.server);
-  await room.composer.fill('sent, back, sent');
+  const nonce = await ada.page.locator('form input[name=nonce]').inputValue();
+  await room.composer.fill('sent, and again');
   await room.send.click();
-  await expect(room.saying('sent, back, sent')).toHaveCount(1);
-  await ada.page.goBack();
-  await expect(room.composer).toBeVisible();
-  // The browser has put the text back; without it there is nothing to send again.
-  if ((await room.composer.inputValue()) === 'sent, back, sent') {
-    await room.send.click();
-    await expect(ada.page).toHaveURL(/#end$/);
-  }
+  await expect(room.saying('sent, and again')).toHaveCount(1);
+  const again = await ada.page.request.post('/actions/post_message', {
+    headers: { Origin: ada.server.url, Accept: 'text/html' },
+    form: { room: tea, nonce, text: 'sent, and again', page: `/room/${tea}` },
+    maxRedirects: 0,
+  });
+  expect(again.status()).toBe(303);
   await ada.page.goto(`/room/${tea}`);
-  expect(await room.texts()).toEqual(['sent, back, sent']);
+  expect(await room.texts()).toEqual(['sent, and again']);
 });
 
 test('what is unread is marked, and can be marked as read', async ({ person }) => {

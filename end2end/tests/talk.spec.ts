@@ -227,7 +227,7 @@ test('a text that is too long stays in the composer, with the reason', async ({ 
   const ada = await person('ada');
   const room = await ada.enter(await ada.makeRoom('Tea'));
   await room.composer.fill('x'.repeat(4001));
-  await expect(ada.page.getByText('1 characters too many: 4000 is the most.')).toBeVisible();
+  await expect(ada.page.getByText('1 character too many: 4000 is the most.')).toBeVisible();
   await room.composer.press('Enter');
   await expect(room.composer).toHaveValue('x'.repeat(4001));
   await room.composer.fill('x'.repeat(4000));

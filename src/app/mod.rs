@@ -21,6 +21,10 @@ use leptos_router::{SsrMode, path};
 use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, SignUp};
 use request::request;
 
+/// A browser that cannot load the script or the WASM keeps the page as it is: no fault, and no word in its console. (What fails
+/// to load is a `TypeError`; what fails when it runs is not.)
+const WITHOUT_WASM: &str = r#"addEventListener("unhandledrejection",e=>{if(e.reason instanceof TypeError&&!document.documentElement.classList.contains("live"))e.preventDefault()})"#;
+
 /// The HTML document around every page.
 #[must_use]
 pub fn shell() -> impl IntoView {
@@ -41,7 +45,8 @@ pub fn shell() -> impl IntoView {
                 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#15110e"/>
                 <link rel="icon" href="/favicon.ico" sizes="32x32"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
-                <link rel="stylesheet" href=stylesheet nonce=nonce/>
+                <link rel="stylesheet" href=stylesheet/>
+                {live.then(|| view! { <script nonce=nonce.clone()>{WITHOUT_WASM}</script> })}
                 {options
                     .clone()
                     .filter(|_| live)

@@ -46,6 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const SAY_AFTER: Duration = Duration::from_secs(2);
 /// `read` is sent at most once in so long.
 const READ_EVERY: Duration = Duration::from_secs(1);
+/// How long a form may take to lead away from the page that it changed.
+const FORM_GOES_FIRST: Duration = Duration::from_secs(2);
 
 /// Closed by the server, which is being stopped: the next one is not far.
 const GOING_AWAY: u16 = 1001;
@@ -139,8 +141,8 @@ struct State {
     heard_at: u64,
     /// The outbox's next attempt.
     due: Option<TimeoutHandle>,
-    /// A `read` is to be sent when the pause after the last one ends.
-    read_due: bool,
+    /// What has been read and is to be said when the pause after the last `read` ends.
+    read_due: Option<(Slug, Seq)>,
     read_pause: bool,
     /// The document's title without a number.
     title: String,
@@ -190,6 +192,7 @@ impl Live {
         let _ = window_event_listener_untyped("online", |_| live().wake());
         let _ = window_event_listener_untyped("offline", |_| live().say(Line::Offline));
         let _ = window_event_listener_untyped("pageshow", |_| live().wake());
+        let _ = window_event_listener_untyped("pagehide", |_| live().end_read_pause());
         let _ = window_event_listener_untyped("storage", |event| {
             let event: StorageEvent = event.unchecked_into();
             if event.new_value().is_none() {
@@ -575,7 +578,8 @@ impl Live {
         match &event {
             Event::Message(message) if message.by.user == me => self.arrived(message.id),
             Event::Left(membership) if membership.by.user == me && on_screen => {
-                self.reload();
+                // A form that did it is on its way elsewhere by then.
+                set_timeout(|| live().reload(), FORM_GOES_FIRST);
                 return;
             }
             Event::Joined(membership) | Event::Left(membership) if membership.by.user == me => self.fetch_list(),
@@ -687,42 +691,37 @@ impl Live {
         if document().hidden() {
             return;
         }
-        let room = {
+        let (room, seq) = {
             let state = self.state.borrow();
-            let Some(open) = state.open.as_ref().filter(|open| open.at_end && open.log.is_some()) else { return };
-            open.room.clone()
+            let Some(open) = state.open.as_ref().filter(|open| open.at_end) else { return };
+            let Some(log) = &open.log else { return };
+            (open.room.clone(), log.last())
         };
         if self.rooms.with_untracked(|rooms| rooms.unread(&room)) == 0 {
             return;
         }
         self.rooms.update(|rooms| rooms.seen(&room));
         self.show_title();
-        self.state.borrow_mut().read_due = true;
+        // What comes in during the pause may not be seen: what is said is what was read now.
+        self.state.borrow_mut().read_due = Some((room, seq));
         self.send_read();
     }
 
     fn send_read(&self) {
         let mut state = self.state.borrow_mut();
-        let State {
-            open: Some(Open { room, log: Some(log), .. }), socket: Some(socket), ready: true, read_due, read_pause, ..
-        } = &mut *state
-        else {
+        let State { socket: Some(socket), ready: true, read_due, read_pause: false, .. } = &mut *state else {
             // The welcome counts what is unread once more.
             return;
         };
-        if !*read_due || *read_pause {
-            return;
-        }
-        socket.send(&Command::Read { room: room.clone(), seq: log.last() });
-        *read_due = false;
-        *read_pause = true;
-        set_timeout(
-            || {
-                live().state.borrow_mut().read_pause = false;
-                live().send_read();
-            },
-            READ_EVERY,
-        );
+        let Some((room, seq)) = read_due.take() else { return };
+        socket.send(&Command::Read { room, seq });
+        state.read_pause = true;
+        set_timeout(|| live().end_read_pause(), READ_EVERY);
+    }
+
+    fn end_read_pause(&self) {
+        self.state.borrow_mut().read_pause = false;
+        self.send_read();
     }
 
     // The page

@@ -17,7 +17,7 @@ use crate::app::parts::room::{Opening, Room, older_html};
 use crate::app::parts::rows::{self, Reader};
 use crate::app::request::request;
 use crate::app::time;
-use crate::protocol::{Event, Field, Me, Micros, Refusal, RoomPage as Page, Slug};
+use crate::protocol::{Event, Field, Me, Micros, Person, Presence, Refusal, RoomPage as Page, Slug};
 
 #[component]
 pub fn RoomPage() -> impl IntoView {
@@ -158,7 +158,7 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
                     <h1><bdi>{page.name}</bdi></h1>
                     {topic}
                 </div>
-                <Here presence=page.here/>
+                <Here presence=with_reader(page.here, &me.person)/>
                 <button type="button" class="round" popovertarget="room-menu" aria-label="About this room">"⋯"</button>
                 <div class="popover" id="room-menu" popover="auto">
                     <p class="hint">{members(page.members)}</p>
@@ -182,4 +182,14 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
             </div>
         </main>
     }
+}
+
+/// Whoever reads the page is here, too; their connection only comes after it.
+fn with_reader(mut here: Presence, reader: &Person) -> Presence {
+    if !here.users.contains(reader) && usize::try_from(here.count).is_ok_and(|count| count == here.users.len()) {
+        here.users.push(reader.clone());
+        here.users.sort();
+        here.count += 1;
+    }
+    here
 }

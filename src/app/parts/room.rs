@@ -369,7 +369,9 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
         let length = text.chars().count();
         field.set_rows(u32::try_from(text.split('\n').count().min(COMPOSER_ROWS)).unwrap_or(1));
         if length > max {
-            notice.set(Some(format!("{} characters too many: {max} is the most.", length - max)));
+            let over = length - max;
+            let characters = if over == 1 { "character" } else { "characters" };
+            notice.set(Some(format!("{over} {characters} too many: {max} is the most.")));
             let _ = field.set_attribute("aria-invalid", "true");
             return;
         }

@@ -70,9 +70,10 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(app.clone())
-        .layer(middleware::from_fn_with_state(security, security::guard))
         .layer(middleware::from_fn_with_state(app, bound_body))
         .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
+        // Around everything that answers, so that no answer goes without its headers.
+        .layer(middleware::from_fn_with_state(security, security::guard))
         .layer(middleware::from_fn(trace))
 }
 
