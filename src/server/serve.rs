@@ -1,8 +1,9 @@
 //! Starting and stopping a server: what is opened in which order, the loop that accepts connections, and a stop that loses nothing.
 
 use std::convert::Infallible;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -135,7 +136,8 @@ fn lock(settings: &Settings) -> Result<Option<File>, StartError> {
     let path: PathBuf = match settings.database_url.as_ref().map(|url| url.as_str()) {
         None => {
             let data = |source| StartError::Data { path: settings.data.clone(), source };
-            std::fs::create_dir_all(&settings.data).map_err(data)?;
+            // For this user alone: it holds everyone's messages.
+            DirBuilder::new().recursive(true).mode(0o700).create(&settings.data).map_err(data)?;
             settings.data.join("lock")
         }
         Some(url) => match url.strip_prefix("sqlite://") {

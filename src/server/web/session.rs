@@ -90,10 +90,14 @@ pub async fn touch(session: &Session, chat: &Chat, actor: &Actor) -> Result<(), 
 /// # Errors
 /// [`Refusal::Unavailable`].
 pub async fn start(session: &Session, login: LoginId) -> Result<(), Refusal> {
-    end(session).await?;
-    // Empty, and without an id: it gets a new one when it is saved.
+    session.clear().await;
     session.insert(LOGIN, login.0).await.map_err(away)?;
-    session.insert(TOUCHED, now().0).await.map_err(away)
+    session.insert(TOUCHED, now().0).await.map_err(away)?;
+    // One that is new gets its id when it is saved.
+    if session.id().is_some() {
+        session.cycle_id().await.map_err(away)?;
+    }
+    Ok(())
 }
 
 /// Ends the session.
