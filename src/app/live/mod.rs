@@ -770,7 +770,11 @@ impl Live {
 /// To the door, and back here from there.
 fn go_to_login() {
     let location = location();
-    let here = format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+    let mut here = format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+    if here.starts_with("/actions/") {
+        // The answer to a refused form: its address is no page's.
+        here = "/".to_owned();
+    }
     let next = String::from(js_sys::encode_uri_component(&here));
     let _ = location.assign(&format!("/login?next={next}"));
 }
