@@ -9,7 +9,6 @@ SHELL := /bin/bash
 # The folder of cargo-leptos, wasm-bindgen and wasm-opt; asked for by the targets that need it.
 BUILD = tools=$$(scripts/setup build) && export PATH="$$tools:$$PATH"
 TEST = tools=$$(scripts/setup test) && export PATH="$$tools:$$PATH"
-export LEPTOS_OUTPUT_NAME := snug
 
 .PHONY: help
 help: ## This list.
@@ -49,8 +48,8 @@ chaos: ## Kill the server under load, 20 times on each engine.
 	$(TEST) && SNUG_DEV_KILL_ROUNDS=20 cargo test --features ssr --test kill -- --nocapture
 
 .PHONY: bench
-bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up.
-	$(BUILD) && cargo bench --features ssr --bench load
+bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.
+	cargo bench --features ssr --bench load -- $(SECTION)
 
 .PHONY: screenshots
 screenshots: release ## Pictures of every page, in both themes and sizes, in end2end/screenshots.

@@ -18,7 +18,7 @@ pub fn measure(bench: &Bench) {
     let idle = {
         let data = folder();
         let server = serve(bench, &data);
-        run(tokio::time::sleep(Duration::from_secs(3)));
+        run(async { tokio::time::sleep(Duration::from_secs(3)).await });
         process::resident(server.pid())
     };
     let size = std::fs::metadata(&bench.program).expect("the program is a file").len();
