@@ -114,6 +114,8 @@ impl From<&Me> for Account {
 pub struct Live {
     pub line: ArcRwSignal<Line>,
     pub rooms: ArcRwSignal<Rooms>,
+    /// The room on the screen, once there is one that lives.
+    pub current: ArcRwSignal<Option<Slug>>,
     /// Of the room on the screen.
     pub presence: ArcRwSignal<Option<Presence>>,
     /// What has been written and has not arrived, in all rooms.
@@ -165,6 +167,7 @@ impl Live {
         Self {
             line: ArcRwSignal::new(Line::Fine),
             rooms: ArcRwSignal::new(Rooms::default()),
+            current: ArcRwSignal::new(None),
             presence: ArcRwSignal::new(None),
             waiting: ArcRwSignal::new(Vec::new()),
             state: RefCell::new(State::default()),
@@ -215,6 +218,7 @@ impl Live {
     /// A room is on the screen, with everything up to `last`, or (None) with an older page.
     pub fn open(&self, room: Slug, last: Option<Seq>, epoch: Uuid, show: Rc<dyn Fn(Change)>) {
         self.presence.set(None);
+        self.current.set(Some(room.clone()));
         let mut state = self.state.borrow_mut();
         state.open = Some(Open { room, log: last.map(Log::at), epoch, at_end: true, show });
         let greeted = state.socket.is_some();

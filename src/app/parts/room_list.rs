@@ -31,14 +31,19 @@ pub fn RoomList(
         }
         counts.set(now);
     });
-    let here = current.clone();
+    let here = RwSignal::new(current);
+    Effect::new(move |_| {
+        if let Some(room) = live().current.get() {
+            here.set(Some(room));
+        }
+    });
     let mine = move || {
         let rooms = list.get().into_iter().filter(|room| room.member);
-        rooms.map(|room| own(room, counts, here.as_ref())).collect_view()
+        rooms.map(|room| own(room, counts, here)).collect_view()
     };
     let others = move || {
         let rooms = list.get().into_iter().filter(|room| !room.member && !room.closed);
-        rooms.map(|room| other(room, current.as_ref(), page.clone())).collect_view()
+        rooms.map(|room| other(room, here, page.clone())).collect_view()
     };
     view! {
         <h2 class="label" id="your-rooms">"Your rooms"</h2>
@@ -59,19 +64,22 @@ fn same_rooms(a: &[RoomItem], b: &[RoomItem]) -> bool {
 }
 
 /// "page" where `room` is the one on the screen, for `aria-current`.
-fn is_current(room: &Slug, current: Option<&Slug>) -> Option<&'static str> {
-    (current == Some(room)).then_some("page")
+fn is_current(room: &Slug, here: RwSignal<Option<Slug>>) -> Option<&'static str> {
+    here.with(|here| here.as_ref() == Some(room)).then_some("page")
 }
 
 /// A room that one is a member of.
-fn own(room: RoomItem, counts: RwSignal<Vec<RoomItem>>, current: Option<&Slug>) -> impl IntoView + use<> {
+fn own(room: RoomItem, counts: RwSignal<Vec<RoomItem>>, here: RwSignal<Option<Slug>>) -> impl IntoView {
     let RoomItem { room: slug, name, closed, .. } = room;
     let address = format!("/room/{slug}");
-    let here = is_current(&slug, current);
+    let is_here = {
+        let slug = slug.clone();
+        move || is_current(&slug, here)
+    };
     let unread = move || counts.with(|rooms| rooms.iter().find(|room| room.room == slug).map_or(0, |room| room.unread));
     view! {
         <li>
-            <a class="row" href=address aria-current=here>
+            <a class="row" href=address aria-current=is_here>
                 <bdi>{name}</bdi>
                 {closed.then(|| view! { <span class="tag">"closed"</span> })}
                 {move || {
@@ -84,13 +92,16 @@ fn own(room: RoomItem, counts: RwSignal<Vec<RoomItem>>, current: Option<&Slug>) 
 }
 
 /// A room that one may join.
-fn other(room: RoomItem, current: Option<&Slug>, page: String) -> impl IntoView + use<> {
+fn other(room: RoomItem, here: RwSignal<Option<Slug>>, page: String) -> impl IntoView {
     let RoomItem { room: slug, name, .. } = room;
     let spoken = format!("Join {name}");
-    let here = is_current(&slug, current);
+    let is_here = {
+        let slug = slug.clone();
+        move || is_current(&slug, here)
+    };
     view! {
         <li class="joinable">
-            <a class="row" href=format!("/room/{slug}") aria-current=here><bdi>{name}</bdi></a>
+            <a class="row" href=format!("/room/{slug}") aria-current=is_here><bdi>{name}</bdi></a>
             <form method="post" action="/actions/join_room">
                 <input type="hidden" name=form::PAGE value=page/>
                 <input type="hidden" name="room" value=slug.to_string()/>
