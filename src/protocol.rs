@@ -43,10 +43,10 @@ impl Seq {
     /// Before the first event of a room.
     pub const ZERO: Self = Self(0);
 
-    /// The place after this one.
+    /// The place after this one. (No log is so long that it has none; a number that someone made up may be.)
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -148,13 +148,21 @@ pub async fn list_rooms() -> Result<Vec<RoomItem>, Refusal> {
     web::refusing(chat.list_rooms(&actor).await)
 }
 
-/// A page of a room's log: the latest, or what is before the `seq` `before`, or after `after`.
+/// A page of a room's log: the latest, or what is before the `seq` `before`, after `after`, or around `at`.
 #[server(prefix = "/actions", endpoint = "read_room")]
-pub async fn read_room(room: String, before: Option<i64>, after: Option<i64>) -> Result<RoomPage, Refusal> {
+pub async fn read_room(room: String, before: Option<i64>, after: Option<i64>, at: Option<i64>) -> Result<RoomPage, Refusal> {
+    use crate::protocol::Seq;
+    use crate::server::chat::Page;
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
     let room = web::refusing(web::slug(room))?;
-    web::refusing(chat.read_room(&actor, &room, before.map(crate::protocol::Seq), after.map(crate::protocol::Seq)).await)
+    let page = match (before, after, at) {
+        (Some(seq), ..) => Page::Before(Seq(seq)),
+        (_, Some(seq), _) => Page::After(Seq(seq)),
+        (.., Some(seq)) => Page::At(Seq(seq)),
+        _ => Page::Latest,
+    };
+    web::refusing(chat.read_room(&actor, &room, page).await)
 }
 
 /// One's own logins that have not ended, the latest first.

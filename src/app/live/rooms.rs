@@ -1,5 +1,6 @@
 //! What is unread, in each of one's rooms.
 
+use super::wire::About;
 use crate::protocol::{Event, RoomItem, RoomState, Seq, Slug, UNREAD_MAX};
 
 /// The rooms of the list, kept up to date by what comes in.
@@ -76,6 +77,19 @@ impl Rooms {
         if let Some(item) = self.item(room) {
             item.unread = 0;
         }
+    }
+
+    #[must_use]
+    pub fn is_member(&self, room: &Slug) -> bool {
+        self.items.iter().any(|item| item.room == *room && item.member)
+    }
+
+    /// What the list knows of a room.
+    #[must_use]
+    pub fn about(&self, room: &Slug) -> Option<About> {
+        let item = self.items.iter().find(|item| item.room == *room)?;
+        let (room, name) = (item.room.clone(), item.name.clone());
+        Some(About { room, name, topic: String::new(), members: item.members, closed: item.closed })
     }
 
     #[must_use]

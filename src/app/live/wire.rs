@@ -4,7 +4,7 @@
 //! parts, has to be loaded by every browser: together a fifth of all its code. Everything that any of them can have is here
 //! once, and optional.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::protocol::{Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
@@ -37,18 +37,90 @@ pub struct Wire {
     as_of: Seq,
     events: Vec<Wire>,
     older: Option<Seq>,
+    newer: bool,
     here: Option<Box<Wire>>,
+    topic: String,
+    members: u32,
+    at_place: Option<Seq>,
+    newer_than: Option<Seq>,
+    above_at: Option<Micros>,
+    above_author: String,
+    nonce: Uuid,
+    page: String,
+    zone: String,
+    text_max: u32,
     order: u64,
     refused: Option<String>,
 }
 
-/// A page of the room on the screen, as far as it is needed to show it anew.
+/// What stands around a room's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    pub room: Slug,
+    pub name: String,
+    pub topic: String,
+    /// Current members.
+    pub members: u32,
+    pub closed: bool,
+}
+
+/// What the page knows of the room when it is written. Read through [`Wire`], too.
+#[derive(Clone, Debug, Serialize)]
+pub struct Opening {
+    #[serde(flatten)]
+    pub about: About,
+    /// Who reads.
+    pub id: Uuid,
+    pub user: String,
+    /// The last event of the log when it was read.
+    pub as_of: Seq,
+    pub epoch: Uuid,
+    /// The place that the page's address names.
+    #[serde(rename = "at_place")]
+    pub at: Option<Seq>,
+    /// There is more before the page's first event, and after its last: not the latest page then, and nothing that comes in
+    /// belongs below it.
+    pub older: Option<Seq>,
+    #[serde(rename = "newer_than")]
+    pub newer: Option<Seq>,
+    /// What the next row follows: see [`Above`](crate::app::parts::rows::Above).
+    pub above_at: Option<Micros>,
+    pub above_author: String,
+    pub events: Vec<Event>,
+    pub read: Seq,
+    /// Messages after `read` that are others', as the list of rooms counted them.
+    pub unread: u32,
+    pub here: Presence,
+    /// New for each form; see `post_message`.
+    pub nonce: Uuid,
+    /// What a refused form had in it, and why it was refused (or nothing).
+    pub text: String,
+    pub message: String,
+    /// The path that the page was asked for under.
+    pub page: String,
+    /// The zone that its times are in.
+    pub zone: String,
+    /// The most characters in a message.
+    pub text_max: u32,
+}
+
+impl<'de> Deserialize<'de> for Opening {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Wire::deserialize(from)?.opening().ok_or_else(|| serde::de::Error::custom(""))
+    }
+}
+
+/// A page of the room on the screen, as far as it is needed to show it.
+#[derive(Debug)]
 pub struct Page {
+    pub about: About,
     pub member: bool,
     pub as_of: Seq,
     pub epoch: Uuid,
+    pub read: Seq,
     pub events: Vec<Event>,
     pub older: Option<Seq>,
+    pub newer: bool,
     pub here: Option<Presence>,
 }
 
@@ -109,10 +181,42 @@ impl Wire {
 
     /// The page of a room that this is.
     #[must_use]
-    pub fn page(self) -> Page {
+    pub fn page(self) -> Option<Page> {
         let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }));
         let events = self.events.into_iter().filter_map(Self::event).collect();
-        Page { member: self.member, as_of: self.as_of, epoch: self.epoch, events, older: self.older, here }
+        let (topic, members, closed) = (self.topic, self.members, self.closed);
+        let about = About { room: self.room?, name: self.name?, topic, members, closed };
+        let (member, as_of, epoch, read) = (self.member, self.as_of, self.epoch, self.read);
+        Some(Page { about, member, as_of, epoch, read, events, older: self.older, newer: self.newer, here })
+    }
+
+    /// What a page was written with.
+    #[must_use]
+    pub fn opening(self) -> Option<Opening> {
+        let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }))?;
+        let (topic, members, closed) = (self.topic, self.members, self.closed);
+        Some(Opening {
+            about: About { room: self.room?, name: self.name?, topic, members, closed },
+            id: self.id?,
+            user: self.user,
+            as_of: self.as_of,
+            epoch: self.epoch,
+            at: self.at_place,
+            older: self.older,
+            newer: self.newer_than,
+            above_at: self.above_at,
+            above_author: self.above_author,
+            events: self.events.into_iter().filter_map(Self::event).collect(),
+            read: self.read,
+            unread: self.unread,
+            here,
+            nonce: self.nonce,
+            text: self.text,
+            message: self.message,
+            page: self.page,
+            zone: self.zone,
+            text_max: self.text_max,
+        })
     }
 
     /// The kept message that this is.
@@ -186,11 +290,12 @@ mod tests {
         let by = Person { user: "ben".to_owned(), name: None };
         let joined = Event::Joined(Membership { room: room.clone(), seq: Seq(8), by: by.clone(), at: Micros(1) });
         let here = Presence { room: room.clone(), count: 1, users: vec![by] };
+        let tea = room.clone();
         let written = crate::protocol::RoomPage {
             room,
             name: "Tea".to_owned(),
             topic: "of tea".to_owned(),
-            closed: false,
+            closed: true,
             member: true,
             members: 3,
             as_of: Seq(8),
@@ -198,12 +303,15 @@ mod tests {
             read: Seq(2),
             events: vec![joined.clone()],
             older: Some(Seq(8)),
-            newer: false,
+            newer: true,
             here: here.clone(),
         };
         let json = serde_json::to_string(&written).expect("pages are JSON");
-        let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page();
-        assert_eq!((page.member, page.as_of, page.epoch, page.older), (true, Seq(8), Uuid::from_u128(4), Some(Seq(8))));
+        let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page().expect("whole");
+        assert_eq!((page.member, page.as_of, page.epoch, page.read), (true, Seq(8), Uuid::from_u128(4), Seq(2)));
+        assert_eq!((page.older, page.newer), (Some(Seq(8)), true));
+        let about = About { room: tea, name: "Tea".to_owned(), topic: "of tea".to_owned(), members: 3, closed: true };
+        assert_eq!(page.about, about);
         assert_eq!((page.events, page.here), (vec![joined], Some(here)));
     }
 

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin};
 use self::passwords::Passwords;
+pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
 pub(super) use self::writer::Reply;
 pub use self::writer::Sent;

@@ -5,7 +5,7 @@ use super::{Actor, Chat, fault, filled, names};
 use crate::protocol::{
     Event, Field, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX,
 };
-use crate::server::store::log::Page;
+pub use crate::server::store::log::Page;
 use crate::server::store::rooms::{self, RoomRow, Turn};
 use crate::server::store::{RoomId, UserId, log};
 
@@ -76,25 +76,14 @@ impl Chat {
         self.write(|answer| Write::Read { room, user, seq, answer }).await
     }
 
-    /// A page of a room: the latest, or what is before or after a place. Who is no member sees its name and topic only.
+    /// A page of a room: the latest, or what is before, after or around a place. Who is no member sees its name and topic only.
     ///
     /// # Errors
     /// [`Refusal::NoRoom`], or a fault.
-    pub async fn read_room(
-        &self,
-        actor: &Actor,
-        room: &Slug,
-        before: Option<Seq>,
-        after: Option<Seq>,
-    ) -> Result<RoomPage, Refusal> {
+    pub async fn read_room(&self, actor: &Actor, room: &Slug, page: Page) -> Result<RoomPage, Refusal> {
         let mut tx = self.store().read().await.map_err(fault)?;
         let conn = &mut tx.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
-        let page = match (before, after) {
-            (Some(seq), _) => Page::Before(seq),
-            (None, Some(seq)) => Page::After(seq),
-            (None, None) => Page::Latest,
-        };
         let rows =
             if row.member() { log::page(conn, row.id, room, page, PAGE).await.map_err(fault)? } else { log::PageRows::default() };
         tx.commit().await.map_err(fault)?;

@@ -87,6 +87,8 @@ pub enum Page {
     Before(Seq),
     /// What comes right after this place.
     After(Seq),
+    /// What is around this place.
+    At(Seq),
 }
 
 /// A page of a log, by `seq`.
@@ -105,40 +107,60 @@ pub struct PageRows {
 /// # Errors
 /// When the database fails.
 pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, limit: usize) -> Result<PageRows, StoreError> {
-    let more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let mut messages: Vec<MessageRow> = match page {
-        Page::Latest | Page::Before(_) => on!(conn, c => sqlx::query_as(
+    // What to read backwards (before which place, how many at most), and what forwards (from which).
+    let (back, on) = match page {
+        Page::Latest => (Some((i64::MAX, limit)), None),
+        Page::Before(seq) => (Some((seq.0, limit)), None),
+        Page::After(seq) => (None, Some((seq.next().0, limit))),
+        Page::At(seq) => (Some((seq.0, limit / 2)), Some((seq.0, limit - limit / 2))),
+    };
+    let mut messages: Vec<MessageRow> = Vec::with_capacity(limit + 1);
+    // The places that the page covers: from its first message (or the log's beginning) to its last (or the log's end).
+    let (mut from, mut to) = (1, i64::MAX);
+    let (mut older, mut newer) = (None, false);
+    if let Some((before, most)) = back {
+        messages = on!(conn, c => sqlx::query_as(
             "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
              WHERE m.room_id = $1 AND m.seq < $2 AND m.deleted_at IS NULL ORDER BY m.seq DESC LIMIT $3",
         )
         .bind(room)
-        .bind(if let Page::Before(seq) = page { seq.0 } else { i64::MAX })
-        .bind(more)
+        .bind(before)
+        .bind(one_more(most))
         .fetch_all(c)
-        .await)?,
-        Page::After(seq) => on!(conn, c => sqlx::query_as(
+        .await)?;
+        if messages.len() > most {
+            messages.truncate(most);
+            from = messages.last().map_or(before, |m| m.seq);
+            older = Some(Seq(from));
+        }
+        messages.reverse();
+        to = before.saturating_sub(1);
+    }
+    if let Some((start, most)) = on {
+        if back.is_none() {
+            from = start;
+            older = (start > 1).then_some(Seq(start));
+        }
+        let mut later: Vec<MessageRow> = on!(conn, c => sqlx::query_as(
             "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
-             WHERE m.room_id = $1 AND m.seq > $2 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
+             WHERE m.room_id = $1 AND m.seq >= $2 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
         )
         .bind(room)
-        .bind(seq.0)
-        .bind(more)
+        .bind(start)
+        .bind(one_more(most))
         .fetch_all(c)
-        .await)?,
-    };
-    let overflow = messages.len() > limit;
-    messages.truncate(limit);
-    if !matches!(page, Page::After(_)) {
-        messages.reverse();
+        .await)?;
+        newer = later.len() > most;
+        later.truncate(most);
+        to = if newer { later.last().map_or(start, |m| m.seq) } else { i64::MAX };
+        messages.append(&mut later);
+    } else if let Page::Before(seq) = page {
+        newer = on!(conn, c => sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM log WHERE room_id = $1 AND seq >= $2)")
+            .bind(room)
+            .bind(seq.0)
+            .fetch_one(c)
+            .await)?;
     }
-    // The places that the page covers: from its first message (or the log's beginning) to its last (or the log's end).
-    let (from, to) = match page {
-        Page::After(seq) => (seq.0 + 1, if overflow { messages.last().map_or(i64::MAX, |m| m.seq) } else { i64::MAX }),
-        Page::Latest | Page::Before(_) => (
-            if overflow { messages.first().map_or(1, |m| m.seq) } else { 1 },
-            if let Page::Before(seq) = page { seq.0 - 1 } else { i64::MAX },
-        ),
-    };
     let mut notes: Vec<NoteRow> = on!(conn, c => sqlx::query_as(
         "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l JOIN users u ON u.id = l.user_id
          WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
@@ -146,7 +168,7 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
     .bind(room)
     .bind(from)
     .bind(to)
-    .bind(more - 1)
+    .bind(one_more(limit) - 1)
     .fetch_all(c)
     .await)?;
     notes.reverse();
@@ -162,22 +184,12 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
     for rest in notes {
         events.extend(note(slug, &rest.kind, rest.seq, rest.at, person(rest.username, rest.display_name)));
     }
-    let older = match page {
-        Page::After(seq) => (seq > Seq::ZERO).then(|| seq.next()),
-        Page::Latest | Page::Before(_) => overflow.then_some(Seq(from)),
-    };
-    let newer = match page {
-        Page::Latest => false,
-        Page::Before(seq) => {
-            on!(conn, c => sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM log WHERE room_id = $1 AND seq >= $2)")
-                .bind(room)
-                .bind(seq.0)
-                .fetch_one(c)
-                .await)?
-        }
-        Page::After(_) => overflow,
-    };
     Ok(PageRows { events, older, newer })
+}
+
+/// A row more than `most`: whether there is more.
+fn one_more(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX - 1) + 1
 }
 
 /// What a room's log says from after `after` to `to`, as it stands now, with each event's place.
