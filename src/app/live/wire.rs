@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::protocol::{Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
+use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
 
 /// An event, a refusal, a page of a room, or a message that was kept.
 #[derive(Default, Deserialize)]
@@ -34,6 +34,7 @@ pub struct Wire {
     retry_after_ms: u32,
     message: String,
     member: bool,
+    may_open: bool,
     as_of: Seq,
     events: Vec<Wire>,
     older: Option<Seq>,
@@ -45,6 +46,8 @@ pub struct Wire {
 /// A page of the room on the screen, as far as it is needed to show it anew.
 pub struct Page {
     pub member: bool,
+    pub closed: bool,
+    pub may_open: bool,
     pub as_of: Seq,
     pub epoch: Uuid,
     pub events: Vec<Event>,
@@ -78,6 +81,10 @@ impl Wire {
             }
             "joined" => Event::Joined(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
             "left" => Event::Left(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
+            "closed" | "reopened" => {
+                let closure = Closure { room: self.room?, seq: self.seq?, by: (!by.user.is_empty()).then_some(by), at: self.at };
+                if self.r#type == "closed" { Event::Closed(closure) } else { Event::Reopened(closure) }
+            }
             "welcome" => {
                 let rooms = self.rooms.into_iter().filter_map(Self::state).collect();
                 Event::Welcome { user: by.user, epoch: self.epoch, version: self.version, build: self.build, rooms }
@@ -112,7 +119,16 @@ impl Wire {
     pub fn page(self) -> Page {
         let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }));
         let events = self.events.into_iter().filter_map(Self::event).collect();
-        Page { member: self.member, as_of: self.as_of, epoch: self.epoch, events, older: self.older, here }
+        Page {
+            member: self.member,
+            closed: self.closed,
+            may_open: self.may_open,
+            as_of: self.as_of,
+            epoch: self.epoch,
+            events,
+            older: self.older,
+            here,
+        }
     }
 
     /// The kept message that this is.
@@ -144,6 +160,7 @@ fn refusal(code: &str, retry_after_ms: u32) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Idle;
 
     fn read(event: &Event) -> Event {
         let json = serde_json::to_string(event).expect("events are JSON");
@@ -157,11 +174,15 @@ mod tests {
         let id = Uuid::from_u128(5);
         let (seq, at) = (Seq(3), Micros(7));
         let membership = Membership { room: room.clone(), seq, by: by.clone(), at };
+        let closure = |by| Closure { room: room.clone(), seq, by, at };
         let state = RoomState { room: room.clone(), name: "Tea".to_owned(), seq, read: Seq(1), unread: 2, closed: true };
         for event in [
             Event::Message(Message { room: room.clone(), seq, id, by: by.clone(), text: "x\n\"".to_owned(), at }),
             Event::Joined(membership.clone()),
             Event::Left(membership),
+            Event::Closed(closure(None)),
+            Event::Closed(closure(Some(by.clone()))),
+            Event::Reopened(closure(Some(by.clone()))),
             Event::Welcome { user: "ada".to_owned(), epoch: id, version: 1, build: "b".to_owned(), rooms: vec![state] },
             Event::Sent { room: room.clone(), id, seq },
             Event::Read { room: room.clone(), seq, unread: 4 },
@@ -190,7 +211,9 @@ mod tests {
             room,
             name: "Tea".to_owned(),
             topic: "of tea".to_owned(),
-            closed: false,
+            closed: true,
+            idle: Idle::Week,
+            may_open: true,
             member: true,
             members: 3,
             as_of: Seq(8),
@@ -204,6 +227,7 @@ mod tests {
         let json = serde_json::to_string(&written).expect("pages are JSON");
         let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page();
         assert_eq!((page.member, page.as_of, page.epoch, page.older), (true, Seq(8), Uuid::from_u128(4), Some(Seq(8))));
+        assert_eq!((page.closed, page.may_open), (true, true));
         assert_eq!((page.events, page.here), (vec![joined], Some(here)));
     }
 
@@ -215,6 +239,7 @@ mod tests {
             Refusal::Unavailable,
             Refusal::Internal,
             Refusal::NotMember,
+            Refusal::NotAllowed,
             Refusal::Closed,
             Refusal::TooMany,
         ] {

@@ -79,6 +79,20 @@ impl Row {
                 push_note(&mut html, &membership.by, " left");
                 (membership.seq, membership.at, "note", None, None)
             }
+            Event::Closed(closure) => {
+                match &closure.by {
+                    Some(by) => push_note(&mut html, by, " closed the room"),
+                    None => html.push_str("This room closed by itself: nobody had said anything for a while"),
+                }
+                (closure.seq, closure.at, "note", None, None)
+            }
+            Event::Reopened(closure) => {
+                match &closure.by {
+                    Some(by) => push_note(&mut html, by, " opened the room again"),
+                    None => html.push_str("This room was opened again"),
+                }
+                (closure.seq, closure.at, "note", None, None)
+            }
             _ => return None,
         };
         let day = begins_day(above, at, reader).then(|| {
@@ -191,7 +205,7 @@ pub fn page(events: &[Event], read: Option<Seq>, reader: &Reader<'_>) -> (String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Membership, Message, Slug};
+    use crate::protocol::{Closure, Membership, Message, Slug};
     use uuid::Uuid;
 
     const NOON: i64 = 1_795_176_000_000_000;
@@ -243,6 +257,29 @@ mod tests {
         assert_eq!(classes(&[message(1, "ben", 719, "a"), message(2, "ben", 720, "b")]), ["message", "message"]);
         let (html, _) = page(&[joined], None, &reader());
         assert!(html.contains("<bdi>&lt;i&gt;</bdi> joined"), "{html}");
+    }
+
+    #[test]
+    fn a_closing_says_whose_doing_it_was() {
+        let room = Slug::new("tea").expect("a slug");
+        let by = Some(Person { user: "ben".to_owned(), name: Some("<Ben>".to_owned()) });
+        let closure = |seq, by| Closure { room: room.clone(), seq: Seq(seq), by, at: Micros(NOON) };
+        let events = [
+            message(1, "ben", 0, "a"),
+            Event::Closed(closure(2, None)),
+            Event::Reopened(closure(3, by.clone())),
+            message(4, "ben", 0, "b"),
+            Event::Closed(closure(5, by)),
+        ];
+        assert_eq!(classes(&events), ["message", "note", "note", "message", "note"]);
+        let (html, _) = page(&events, None, &reader());
+        for said in [
+            "This room closed by itself",
+            "<bdi>&lt;Ben&gt;</bdi> opened the room again",
+            "<bdi>&lt;Ben&gt;</bdi> closed the room",
+        ] {
+            assert_eq!(html.matches(said).count(), 1, "{html}");
+        }
     }
 
     #[test]
