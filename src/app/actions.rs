@@ -72,12 +72,36 @@ pub async fn end_login(id: Uuid) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes a room with oneself as its first member, and goes there.
+/// Makes a room with oneself as its first member, and goes there. `idle` is one of [`Idle`](crate::protocol::Idle)'s names; where
+/// it is missing, the server's setting holds.
 #[server(prefix = "/actions", endpoint = "create_room")]
-pub async fn create_room(name: String, topic: Option<String>) -> Result<(), Refusal> {
+pub async fn create_room(name: String, topic: Option<String>, idle: Option<String>) -> Result<(), Refusal> {
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
-    let room = web::refusing(chat.create_room(&actor, &name, topic.as_deref().unwrap_or_default()).await)?;
+    let idle = web::refusing(web::idle(idle.as_deref()))?;
+    let room = web::refusing(chat.create_room(&actor, &name, topic.as_deref().unwrap_or_default(), idle).await)?;
+    web::go(&format!("/room/{room}"));
+    Ok(())
+}
+
+/// Closes `room` (its slug), and goes there: it can still be read.
+#[server(prefix = "/actions", endpoint = "close_room")]
+pub async fn close_room(room: String) -> Result<(), Refusal> {
+    use crate::server::web::actions as web;
+    let (chat, actor) = web::refusing(web::asking())?;
+    let room = web::refusing(web::slug(room))?;
+    web::refusing(chat.close_room(&actor, &room).await)?;
+    web::go(&format!("/room/{room}"));
+    Ok(())
+}
+
+/// Opens `room` again, and goes there.
+#[server(prefix = "/actions", endpoint = "reopen_room")]
+pub async fn reopen_room(room: String) -> Result<(), Refusal> {
+    use crate::server::web::actions as web;
+    let (chat, actor) = web::refusing(web::asking())?;
+    let room = web::refusing(web::slug(room))?;
+    web::refusing(chat.reopen_room(&actor, &room).await)?;
     web::go(&format!("/room/{room}"));
     Ok(())
 }

@@ -635,7 +635,7 @@ impl Live {
         let Some(event) = wire.event() else { return };
         match event {
             Event::Welcome { epoch, version, build, rooms, .. } => self.welcome(epoch, version, build, &rooms),
-            Event::Message(_) | Event::Joined(_) | Event::Left(_) => self.logged(event),
+            Event::Message(_) | Event::Joined(_) | Event::Left(_) | Event::Closed(_) | Event::Reopened(_) => self.logged(event),
             Event::Sent { id, .. } => self.arrived(id),
             Event::Read { .. } => {
                 self.rooms.update(|rooms| rooms.apply(&event, ""));

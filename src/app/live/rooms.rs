@@ -1,4 +1,4 @@
-//! What is unread, in each of one's rooms.
+//! What is unread in each of one's rooms, and which are closed.
 
 use super::wire::About;
 use crate::protocol::{Event, RoomItem, RoomState, Seq, Slug, UNREAD_MAX};
@@ -62,11 +62,12 @@ impl Rooms {
                     return;
                 }
                 *counted = seq;
-                if let Event::Message(message) = event
-                    && message.by.user != me
-                    && let Some(item) = self.item(room)
-                {
-                    item.unread = (item.unread + 1).min(UNREAD_MAX);
+                let Some(item) = self.item(room) else { return };
+                match event {
+                    Event::Message(message) if message.by.user != me => item.unread = (item.unread + 1).min(UNREAD_MAX),
+                    Event::Closed(_) => item.closed = true,
+                    Event::Reopened(_) => item.closed = false,
+                    _ => {}
                 }
             }
         }
@@ -88,8 +89,8 @@ impl Rooms {
     #[must_use]
     pub fn about(&self, room: &Slug) -> Option<About> {
         let item = self.items.iter().find(|item| item.room == *room)?;
-        let (room, name) = (item.room.clone(), item.name.clone());
-        Some(About { room, name, topic: String::new(), members: item.members, closed: item.closed })
+        let (room, name, members, closed) = (item.room.clone(), item.name.clone(), item.members, item.closed);
+        Some(About { room, name, topic: String::new(), members, closed, may_open: false, idle: String::new() })
     }
 
     #[must_use]
@@ -117,7 +118,7 @@ pub fn count(unread: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Membership, Message, Micros, Person};
+    use crate::protocol::{Closure, Membership, Message, Micros, Person};
     use uuid::Uuid;
 
     fn tea() -> Slug {
@@ -171,6 +172,21 @@ mod tests {
         rooms.apply(&Event::Joined(Membership { room: tea(), seq: Seq(5), by, at: Micros(0) }), "ada");
         rooms.apply(&message(6, "ben"), "ada");
         assert_eq!(rooms.unread(&tea()), 1);
+    }
+
+    #[test]
+    fn a_room_is_closed_until_it_is_opened_again() {
+        let mut rooms = rooms(0);
+        rooms.welcome(&[state(4, 0)]);
+        let closure = |seq| Closure { room: tea(), seq: Seq(seq), by: None, at: Micros(0) };
+        let (closed, reopened) = (Event::Closed(closure(5)), Event::Reopened(closure(6)));
+        rooms.apply(&closed, "ada");
+        assert!(rooms.items()[0].closed);
+        rooms.apply(&reopened, "ada");
+        // Told again, it is no news.
+        rooms.apply(&closed, "ada");
+        assert!(!rooms.items()[0].closed);
+        assert_eq!(rooms.total(), 0, "neither is unread");
     }
 
     #[test]

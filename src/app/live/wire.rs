@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::protocol::{Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
+use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
 
 /// An event, a refusal, a page of a room, or a message that was kept.
 #[derive(Default, Deserialize)]
@@ -34,11 +34,13 @@ pub struct Wire {
     retry_after_ms: u32,
     message: String,
     member: bool,
+    may_open: bool,
     as_of: Seq,
     events: Vec<Wire>,
     older: Option<Seq>,
     newer: bool,
     here: Option<Box<Wire>>,
+    idle: String,
     topic: String,
     members: u32,
     at_place: Option<Seq>,
@@ -62,6 +64,10 @@ pub struct About {
     /// Current members.
     pub members: u32,
     pub closed: bool,
+    /// Whether the reader may close it, and open it again.
+    pub may_open: bool,
+    /// After how long without a message it closes, as [`Idle`](crate::protocol::Idle) is written.
+    pub idle: String,
 }
 
 /// What the page knows of the room when it is written. Read through [`Wire`], too.
@@ -150,6 +156,10 @@ impl Wire {
             }
             "joined" => Event::Joined(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
             "left" => Event::Left(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
+            "closed" | "reopened" => {
+                let closure = Closure { room: self.room?, seq: self.seq?, by: (!by.user.is_empty()).then_some(by), at: self.at };
+                if self.r#type == "closed" { Event::Closed(closure) } else { Event::Reopened(closure) }
+            }
             "welcome" => {
                 let rooms = self.rooms.into_iter().filter_map(Self::state).collect();
                 Event::Welcome { user: by.user, epoch: self.epoch, version: self.version, build: self.build, rooms }
@@ -184,8 +194,8 @@ impl Wire {
     pub fn page(self) -> Option<Page> {
         let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }));
         let events = self.events.into_iter().filter_map(Self::event).collect();
-        let (topic, members, closed) = (self.topic, self.members, self.closed);
-        let about = About { room: self.room?, name: self.name?, topic, members, closed };
+        let (topic, members, closed, may_open, idle) = (self.topic, self.members, self.closed, self.may_open, self.idle);
+        let about = About { room: self.room?, name: self.name?, topic, members, closed, may_open, idle };
         let (member, as_of, epoch, read) = (self.member, self.as_of, self.epoch, self.read);
         Some(Page { about, member, as_of, epoch, read, events, older: self.older, newer: self.newer, here })
     }
@@ -194,9 +204,9 @@ impl Wire {
     #[must_use]
     pub fn opening(self) -> Option<Opening> {
         let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }))?;
-        let (topic, members, closed) = (self.topic, self.members, self.closed);
+        let (topic, members, closed, may_open, idle) = (self.topic, self.members, self.closed, self.may_open, self.idle);
         Some(Opening {
-            about: About { room: self.room?, name: self.name?, topic, members, closed },
+            about: About { room: self.room?, name: self.name?, topic, members, closed, may_open, idle },
             id: self.id?,
             user: self.user,
             as_of: self.as_of,
@@ -248,6 +258,7 @@ fn refusal(code: &str, retry_after_ms: u32) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Idle;
 
     fn read(event: &Event) -> Event {
         let json = serde_json::to_string(event).expect("events are JSON");
@@ -261,11 +272,15 @@ mod tests {
         let id = Uuid::from_u128(5);
         let (seq, at) = (Seq(3), Micros(7));
         let membership = Membership { room: room.clone(), seq, by: by.clone(), at };
+        let closure = |by| Closure { room: room.clone(), seq, by, at };
         let state = RoomState { room: room.clone(), name: "Tea".to_owned(), seq, read: Seq(1), unread: 2, closed: true };
         for event in [
             Event::Message(Message { room: room.clone(), seq, id, by: by.clone(), text: "x\n\"".to_owned(), at }),
             Event::Joined(membership.clone()),
             Event::Left(membership),
+            Event::Closed(closure(None)),
+            Event::Closed(closure(Some(by.clone()))),
+            Event::Reopened(closure(Some(by.clone()))),
             Event::Welcome { user: "ada".to_owned(), epoch: id, version: 1, build: "b".to_owned(), rooms: vec![state] },
             Event::Sent { room: room.clone(), id, seq },
             Event::Read { room: room.clone(), seq, unread: 4 },
@@ -296,6 +311,8 @@ mod tests {
             name: "Tea".to_owned(),
             topic: "of tea".to_owned(),
             closed: true,
+            idle: Idle::Week,
+            may_open: true,
             member: true,
             members: 3,
             as_of: Seq(8),
@@ -310,7 +327,15 @@ mod tests {
         let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page().expect("whole");
         assert_eq!((page.member, page.as_of, page.epoch, page.read), (true, Seq(8), Uuid::from_u128(4), Seq(2)));
         assert_eq!((page.older, page.newer), (Some(Seq(8)), true));
-        let about = About { room: tea, name: "Tea".to_owned(), topic: "of tea".to_owned(), members: 3, closed: true };
+        let about = About {
+            room: tea,
+            name: "Tea".to_owned(),
+            topic: "of tea".to_owned(),
+            members: 3,
+            closed: true,
+            may_open: true,
+            idle: "week".to_owned(),
+        };
         assert_eq!(page.about, about);
         assert_eq!((page.events, page.here), (vec![joined], Some(here)));
     }
@@ -323,6 +348,7 @@ mod tests {
             Refusal::Unavailable,
             Refusal::Internal,
             Refusal::NotMember,
+            Refusal::NotAllowed,
             Refusal::Closed,
             Refusal::TooMany,
         ] {

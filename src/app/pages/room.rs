@@ -116,6 +116,8 @@ fn Inside(me: Me, page: Page, unread: u32, at: Option<Seq>) -> impl IntoView {
             topic: page.topic,
             members: page.members,
             closed: page.closed,
+            may_open: page.may_open,
+            idle: page.idle.to_string(),
         },
         id: me.id,
         user: me.person.user.clone(),

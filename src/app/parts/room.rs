@@ -53,7 +53,6 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
     let log = NodeRef::<Section>::new();
     let past = NodeRef::<Div>::new();
     let composer = NodeRef::<Textarea>::new();
-    let address = format!("/room/{}", about.room);
 
     // Everything of the log that came after the page, or instead of it.
     let rows = RwSignal::new(Vec::<Row>::new());
@@ -155,9 +154,9 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
             let _ = composer.focus();
         }
     };
+    let closed_page = page.clone();
     let head = head(about, here, page.clone());
     let form = compose(Form { about, log, as_of, nonce, typed: text, why: message, page, text_max }, composer, sent);
-    let closed_address = address.clone();
     view! {
         {head}
         <div class="log-frame">
@@ -197,17 +196,7 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
                 Some(view! { <button type="button" class="jump" on:click=to_end>{words}</button> })
             }}
         </div>
-        {move || {
-            about
-                .with(|about| about.closed)
-                .then(|| {
-                    view! {
-                        <p class="composer closed">
-                            "This room is closed. It can still be read. " <a href=closed_address.clone()>"To the latest"</a>
-                        </p>
-                    }
-                })
-        }}
+        {move || about.with(|about| about.closed).then(|| closed(about, closed_page.clone()))}
         {form}
     }
 }
@@ -216,6 +205,13 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
 fn head(about: RwSignal<About>, here: RwSignal<Presence>, page: String) -> impl IntoView {
     let topic = move || {
         about.with(|about| (!about.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{about.topic.clone()}</p> }))
+    };
+    let close = {
+        let page = page.clone();
+        move || {
+            let may = about.with(|about| about.may_open && !about.closed);
+            may.then(|| room_form("close_room", "Close the room", about, page.clone()))
+        }
     };
     view! {
         <header class="head">
@@ -229,14 +225,45 @@ fn head(about: RwSignal<About>, here: RwSignal<Presence>, page: String) -> impl 
             <div class="popover" id="room-menu" popover="auto">
                 {topic}
                 <p class="hint">{move || about.with(|about| members(about.members))}</p>
-                <form method="post" action="/actions/leave_room">
-                    <input type="hidden" name=form::PAGE value=page/>
-                    <input type="hidden" name="room" value=move || about.with(|about| about.room.to_string())/>
-                    <button class="button quiet small">"Leave the room"</button>
-                </form>
+                {move || about.with(|about| closes(&about.idle)).map(|closes| view! { <p class="hint">{closes}</p> })}
+                {close}
+                {room_form("leave_room", "Leave the room", about, page)}
             </div>
         </header>
     }
+}
+
+/// What stands in the composer's place when the room is closed.
+fn closed(about: RwSignal<About>, page: String) -> impl IntoView {
+    let open = move || about.with(|about| about.may_open).then(|| room_form("reopen_room", "Open it again", about, page.clone()));
+    view! {
+        <div class="composer closed">
+            <p>"This room is closed. All that was said can still be read."</p>
+            {open}
+        </div>
+    }
+}
+
+/// A button that does something with the room on the screen.
+fn room_form(action: &'static str, label: &'static str, about: RwSignal<About>, page: String) -> impl IntoView {
+    view! {
+        <form method="post" action=format!("/actions/{action}")>
+            <input type="hidden" name=form::PAGE value=page/>
+            <input type="hidden" name="room" value=move || about.with(|about| about.room.to_string())/>
+            <button class="button quiet small">{label}</button>
+        </form>
+    }
+}
+
+/// When a room closes by itself, in a sentence; `idle` is as [`About::idle`] has it.
+fn closes(idle: &str) -> Option<&'static str> {
+    Some(match idle {
+        "hour" => "Closes after an hour without a message",
+        "day" => "Closes after a day without a message",
+        "week" => "Closes after a week without a message",
+        "month" => "Closes after a month without a message",
+        _ => return None,
+    })
 }
 
 /// "3 members"
@@ -350,6 +377,8 @@ impl Place {
         match event {
             Event::Joined(_) => self.about.update(|about| about.members += 1),
             Event::Left(_) => self.about.update(|about| about.members = about.members.saturating_sub(1)),
+            Event::Closed(_) => self.about.update(|about| about.closed = true),
+            Event::Reopened(_) => self.about.update(|about| about.closed = false),
             _ => {}
         }
         let hidden = document().hidden();

@@ -101,6 +101,20 @@ impl Row {
                 *above = Above { at: Some(membership.at), author: None, notes };
                 Some(Self { seq, until: membership.seq, day, class: "note", id: None, html })
             }
+            Event::Closed(closure) | Event::Reopened(closure) => {
+                let (by_someone, by_itself) = if matches!(event, Event::Closed(_)) {
+                    (" closed the room", "This room closed by itself: nobody had said anything for a while")
+                } else {
+                    (" opened the room again", "This room was opened again")
+                };
+                if let Some(by) = &closure.by {
+                    push_name(&mut html, by);
+                }
+                html.push_str(if closure.by.is_some() { by_someone } else { by_itself });
+                let day = begins_day(before, closure.at, reader).then(|| Day::of(closure.at, reader));
+                *above = Above { at: Some(closure.at), author: None, notes: Vec::new() };
+                Some(Self { seq: closure.seq, until: closure.seq, day, class: "note", id: None, html })
+            }
             _ => None,
         }
     }
@@ -304,7 +318,7 @@ pub fn page(events: &[Event], read: Option<Seq>, reader: &Reader<'_>) -> (String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Slug;
+    use crate::protocol::{Closure, Slug};
     use uuid::Uuid;
 
     const NOON: i64 = 1_795_176_000_000_000;
@@ -406,6 +420,29 @@ mod tests {
         assert!(html.contains("<a class=\"at\" href=\"/room/tea?at=7#s7\"><time"), "{html}");
         let (html, _) = page(&[message(0, "ada", 0, "x")], None, &reader());
         assert!(!html.contains("<a "), "{html}");
+    }
+
+    #[test]
+    fn a_closing_says_whose_doing_it_was() {
+        let room = Slug::new("tea").expect("a slug");
+        let by = Some(Person { user: "ben".to_owned(), name: Some("<Ben>".to_owned()) });
+        let closure = |seq, by| Closure { room: room.clone(), seq: Seq(seq), by, at: Micros(NOON) };
+        let events = [
+            message(1, "ben", 0, "a"),
+            Event::Closed(closure(2, None)),
+            Event::Reopened(closure(3, by.clone())),
+            message(4, "ben", 0, "b"),
+            Event::Closed(closure(5, by)),
+        ];
+        assert_eq!(classes(&events), ["message", "note", "note", "message", "note"]);
+        let (html, _) = page(&events, None, &reader());
+        for said in [
+            "This room closed by itself",
+            "<bdi>&lt;Ben&gt;</bdi> opened the room again",
+            "<bdi>&lt;Ben&gt;</bdi> closed the room",
+        ] {
+            assert_eq!(html.matches(said).count(), 1, "{html}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::writer::{MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
 use crate::protocol::{
-    Event, Field, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX,
+    Event, Field, Idle, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX,
 };
 pub use crate::server::store::log::Page;
 use crate::server::store::rooms::{self, RoomRow, Turn};
@@ -35,14 +35,16 @@ impl Chat {
         Ok(items)
     }
 
-    /// Makes a room, with oneself as its first member.
+    /// Makes a room, with oneself as its first member. It closes after `idle` without a message; where that is not chosen, the
+    /// server's setting holds.
     ///
     /// # Errors
     /// A refusal that names its field; [`Refusal::TooMany`] when one has made as many as the server allows; or a fault.
-    pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str) -> Result<Slug, Refusal> {
+    pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str, idle: Option<Idle>) -> Result<Slug, Refusal> {
         let name = names::line(filled(name, Field::Name)?, ROOM_NAME_MAX, Field::Name)?;
         let topic = names::line(topic, TOPIC_MAX, Field::Topic)?;
-        let make = MakeRoom { slug: names::slug(&name), name, topic, by: actor.person.clone(), user: actor.user };
+        let idle = idle.unwrap_or(self.settings().room_idle);
+        let make = MakeRoom { slug: names::slug(&name), name, topic, idle, by: actor.person.clone(), user: actor.user };
         self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
     }
 
@@ -65,6 +67,43 @@ impl Chat {
     async fn turn(&self, actor: &Actor, room: &Slug, turn: Turn) -> Result<(), Refusal> {
         let (room, user, by) = (room.clone(), actor.user, actor.person.clone());
         self.write(|answer| Write::Turn { room, user, by, turn, answer }).await
+    }
+
+    /// Closes a room: it takes no more messages and members, and stays as it is to read. One that is closed stays closed.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`]; [`Refusal::NotAllowed`] to who is neither its maker nor an administrator, and for the first rooms;
+    /// or a fault.
+    pub async fn close_room(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        self.set_closed(actor, room, true).await
+    }
+
+    /// Opens a closed room again; how long it has been idle counts from now. One that is open stays open.
+    ///
+    /// # Errors
+    /// As [`Chat::close_room`].
+    pub async fn reopen_room(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        self.set_closed(actor, room, false).await
+    }
+
+    async fn set_closed(&self, actor: &Actor, room: &Slug, closed: bool) -> Result<(), Refusal> {
+        let (room, actor) = (room.clone(), Box::new(actor.clone()));
+        self.write(|answer| Write::SetClosed { room, closed, actor, answer }).await
+    }
+
+    /// Closes every room in which nobody has said anything for as long as it may be idle, as of the moment `at`. Several nodes
+    /// may do so at once. Returns how many this one closed.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn close_idle(&self, at: Micros) -> Result<usize, Refusal> {
+        let mut rooms = 0;
+        loop {
+            match self.write(|answer| Write::CloseIdle { at, answer }).await? {
+                0 => return Ok(rooms),
+                closed => rooms += closed,
+            }
+        }
     }
 
     /// Everything in `room` up to `seq` has been read; a cursor never moves back, nor past the log's end.
@@ -92,6 +131,8 @@ impl Chat {
             room: room.clone(),
             member: row.member(),
             closed: row.closed,
+            idle: row.idle().map_err(fault)?,
+            may_open: may_open(actor, row.created_by),
             members: u32::try_from(row.member_count).unwrap_or_default(),
             as_of: row.last(),
             epoch: self.epoch(),
@@ -144,4 +185,10 @@ pub(in crate::server) fn state(row: &RoomRow) -> Result<RoomState, Refusal> {
         unread: row.unread(),
         closed: row.closed,
     })
+}
+
+/// Whether someone may close and open a room made by `created_by`: who made it, and administrators. The rooms that are there
+/// from the start, made by nobody, stay open.
+pub(super) fn may_open(actor: &Actor, created_by: Option<UserId>) -> bool {
+    created_by.is_some_and(|maker| maker == actor.user || actor.admin)
 }

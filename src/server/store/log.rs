@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
-use crate::protocol::{Event, Membership, Message, Micros, Person, Seq, Slug};
+use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Seq, Slug};
 
 /// A message of a room with its author.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -16,14 +16,15 @@ pub struct MessageRow {
     display_name: String,
 }
 
-/// A join or a leave.
+/// An event that is no message's: a join, a leave, a closing.
 #[derive(Clone, Debug, sqlx::FromRow)]
 struct NoteRow {
     seq: i64,
     kind: String,
     at: i64,
-    username: String,
-    display_name: String,
+    /// None for what nobody did.
+    username: Option<String>,
+    display_name: Option<String>,
 }
 
 /// An event of the log, joined to the message as it is now.
@@ -57,24 +58,33 @@ impl MessageRow {
     }
 }
 
-fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Person) -> Option<Event> {
-    let membership = Membership { room: room.clone(), seq: Seq(seq), by, at: Micros(at) };
-    match kind {
-        "joined" => Some(Event::Joined(membership)),
-        "left" => Some(Event::Left(membership)),
-        _ => None,
+/// None for a kind that this program does not tell of.
+fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Option<Person>) -> Option<Event> {
+    let (room, seq, at) = (room.clone(), Seq(seq), Micros(at));
+    Some(match kind {
+        "joined" => Event::Joined(Membership { room, seq, by: by?, at }),
+        "left" => Event::Left(Membership { room, seq, by: by?, at }),
+        "closed" => Event::Closed(Closure { room, seq, by, at }),
+        "reopened" => Event::Reopened(Closure { room, seq, by, at }),
+        _ => return None,
+    })
+}
+
+impl NoteRow {
+    fn event(self, room: &Slug) -> Option<Event> {
+        let by = self.username.zip(self.display_name).map(|(user, name)| person(user, name));
+        note(room, &self.kind, self.seq, self.at, by)
     }
 }
 
 impl LogRow {
-    /// None for a kind that this program does not tell of.
     fn event(self, room: &Slug) -> Option<Event> {
-        let by = person(self.username?, self.display_name?);
-        match (self.kind.as_str(), self.id, self.text) {
-            ("message", Some(id), Some(text)) => {
+        let by = self.username.zip(self.display_name).map(|(user, name)| person(user, name));
+        match (self.kind.as_str(), self.id, self.text, by) {
+            ("message", Some(id), Some(text), Some(by)) => {
                 Some(Event::Message(Message { room: room.clone(), seq: Seq(self.seq), id, by, text, at: Micros(self.at) }))
             }
-            (kind, ..) => note(room, kind, self.seq, self.at, by),
+            (kind, _, _, by) => note(room, kind, self.seq, self.at, by),
         }
     }
 }
@@ -101,7 +111,7 @@ pub struct PageRows {
     pub newer: bool,
 }
 
-/// A page of `limit` messages, and the joins and leaves between them (the `limit` nearest to the page's end, so that a crowd that
+/// A page of `limit` messages, and the joins, leaves and the like between them (the `limit` nearest to the page's end, so that a crowd that
 /// comes does not push the messages off it). Costs the same however long the log is.
 ///
 /// # Errors
@@ -162,7 +172,7 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
             .await)?;
     }
     let mut notes: Vec<NoteRow> = on!(conn, c => sqlx::query_as(
-        "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l JOIN users u ON u.id = l.user_id
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l LEFT JOIN users u ON u.id = l.user_id
          WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
     )
     .bind(room)
@@ -177,13 +187,11 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
     let mut notes = notes.into_iter().peekable();
     for message in messages {
         while let Some(before) = notes.next_if(|n| n.seq < message.seq) {
-            events.extend(note(slug, &before.kind, before.seq, before.at, person(before.username, before.display_name)));
+            events.extend(before.event(slug));
         }
         events.push(message.event(slug));
     }
-    for rest in notes {
-        events.extend(note(slug, &rest.kind, rest.seq, rest.at, person(rest.username, rest.display_name)));
-    }
+    events.extend(notes.filter_map(|rest| rest.event(slug)));
     Ok(PageRows { events, older, newer })
 }
 
@@ -245,5 +253,5 @@ pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<
     .await)?;
     let Some((slug, seq, at, username, display_name)) = row else { return Ok(None) };
     let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
-    Ok(note(&slug, "left", seq, at, person(username, display_name)))
+    Ok(note(&slug, "left", seq, at, Some(person(username, display_name))))
 }
