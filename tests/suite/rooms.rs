@@ -1,6 +1,6 @@
 //! Making rooms, joining and leaving them, and what who is no member does not get.
 
-use snug::protocol::{Event, Field, Refusal};
+use snug::protocol::{Event, Field, Refusal, RoomPage, Seq};
 
 use crate::support::{Socket, TestApp, message, on_both};
 
@@ -86,8 +86,8 @@ on_both! {
         ada.post("garden", "the beans are up").await;
         let page = eve.page("garden").await;
         assert_eq!((page.member, page.events.len(), page.older, page.newer), (false, 0, None, false));
-        assert!(eve.page_after("garden", snug::protocol::Seq(0)).await.events.is_empty());
-        assert!(eve.page_before("garden", snug::protocol::Seq(3)).await.events.is_empty());
+        assert!(eve.page_after("garden", Seq(0)).await.events.is_empty());
+        assert!(eve.page_before("garden", Seq(3)).await.events.is_empty());
         for path in ["/room/garden", "/room/garden?before=9", "/room/garden?after=0"] {
             let html = eve.get(path).await;
             assert_eq!(html.status, 200, "{path}");
@@ -213,5 +213,35 @@ fn said(event: &Event) -> String {
         Event::Joined(joined) => format!("{} {} joined", joined.seq, joined.by.user),
         Event::Left(left) => format!("{} {} left", left.seq, left.by.user),
         other => panic!("{other:?} is no event of the log"),
+    }
+
+    async fn a_page_around_a_place_leads_on_both_ways(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let mut seqs = Vec::new();
+        for number in 0..120 {
+            seqs.push(socket.say("general", &number.to_string()).await.0);
+        }
+        let texts = |page: &RoomPage| -> Vec<usize> {
+            let text = |event: &Event| if let Event::Message(message) = event { message.text.parse().ok() } else { None };
+            page.events.iter().filter_map(text).collect()
+        };
+        let page = ada.page_at("general", seqs[60]).await;
+        assert_eq!(texts(&page), (35..85).collect::<Vec<_>>(), "25 before it, and it and 24 after it");
+        assert_eq!((page.older, page.newer), (Some(seqs[35]), true));
+        assert_eq!(texts(&ada.page_before("general", page.older.expect("more")).await), (0..35).collect::<Vec<_>>());
+        assert_eq!(texts(&ada.page_after("general", seqs[84]).await), (85..120).collect::<Vec<_>>());
+
+        let page = ada.page_at("general", seqs[110]).await;
+        assert_eq!((texts(&page), page.newer), ((85..120).collect::<Vec<_>>(), false), "the end");
+        let page = ada.page_at("general", Seq(1)).await;
+        assert_eq!((texts(&page).len(), page.older, page.newer), (25, None, true), "the beginning");
+        for (seq, count) in [(i64::MIN, 25), (-5, 25), (0, 25), (i64::MAX, 25)] {
+            assert_eq!(texts(&ada.page_at("general", Seq(seq)).await).len(), count, "{seq}");
+        }
+        for seq in [i64::MIN, i64::MAX] {
+            ada.page_before("general", Seq(seq)).await;
+            ada.page_after("general", Seq(seq)).await;
+        }
     }
 }

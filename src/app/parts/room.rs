@@ -428,7 +428,7 @@ impl Place {
         let other = self.room() != about.room || self.slow.get_untracked();
         let html = self.paper.try_update_value(|paper| {
             paper.room = about.room.clone();
-            (paper.older, paper.at_end, paper.seen, paper.height) = (older, true, true, None);
+            (paper.older, paper.at_end, paper.seen, paper.height) = (older, false, true, None);
             let line = line_after(read, older, &events).filter(|_| unread > 0);
             let (html, above) = paper.page(&events, line);
             paper.above = above;
@@ -439,11 +439,18 @@ impl Place {
         self.newer.set(last.filter(|_| newer));
         self.unread.set((unread > 0).then(|| Unread { from: read.next(), count: unread }));
         self.about.set(about);
+        // Where the reader is will be known when the rows that were there are gone.
+        live().at_end(false);
+        request_animation_frame(move || self.go_to_place(other));
+    }
+
+    /// Goes to where the page's address leads; else, in a room that one has just come to, to what is unread; else to the end.
+    fn go_to_place(self, just_come: bool) {
         let named = browser::place_in_address().and_then(|named| self.in_past(&named));
         if let Some(place) = named.as_ref().filter(|place| place.id() != "new") {
             let _ = place.class_list().add_1("found");
             scroll_to(place, ScrollLogicalPosition::Center);
-        } else if let Some(line) = named.or_else(|| self.in_past("#new").filter(|_| other)) {
+        } else if let Some(line) = named.or_else(|| self.in_past("#new").filter(|_| just_come)) {
             scroll_to(&line, ScrollLogicalPosition::Start);
         } else {
             self.to_end();
