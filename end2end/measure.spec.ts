@@ -56,7 +56,7 @@ test('lighthouse, on a phone', async () => {
   const browser = await chromium.launch({ ...launchOptions, args: [...(launchOptions.args ?? []), `--remote-debugging-port=${port}`] });
   for (const page of ['login', 'room'] as const) {
     const url = page === 'login' ? `${server.url}/login` : `${server.url}/room/tea`;
-    const extraHeaders = page === 'login' ? {} : { cookie };
+    const extraHeaders: Record<string, string> = page === 'login' ? {} : { cookie };
     const ran = await lighthouse(url, { port, logLevel: 'error', onlyCategories: Object.keys(AIMS), extraHeaders });
     if (!ran) throw new Error('Lighthouse gave no result');
     const { categories, audits } = ran.lhr;
