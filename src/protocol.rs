@@ -508,6 +508,8 @@ pub struct LoginItem {
     pub address: String,
     /// The program that it was made with, as it called itself.
     pub agent: String,
+    /// The same in words: "Firefox on Linux".
+    pub program: String,
     /// Whether it is the one that asks.
     pub current: bool,
 }
