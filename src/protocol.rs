@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -45,10 +46,10 @@ impl Seq {
     /// Before the first event of a room.
     pub const ZERO: Self = Self(0);
 
-    /// The place after this one.
+    /// The place after this one. (No log is so long that it has none; a number that someone made up may be.)
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 
@@ -62,6 +63,69 @@ impl fmt::Display for Seq {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub i64);
+
+/// After how long without a message a room closes by itself. On the wire, in forms and in settings: `never`, `hour`, …
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Idle {
+    #[default]
+    Never,
+    Hour,
+    Day,
+    Week,
+    /// Thirty days.
+    Month,
+}
+
+impl Idle {
+    /// Every choice, in the order to offer them.
+    pub const ALL: [Self; 5] = [Self::Never, Self::Hour, Self::Day, Self::Week, Self::Month];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
+    /// How long that is, in microseconds; none for never.
+    #[must_use]
+    pub const fn micros(self) -> Option<i64> {
+        const HOUR: i64 = 3600 * 1_000_000;
+        match self {
+            Self::Never => None,
+            Self::Hour => Some(HOUR),
+            Self::Day => Some(24 * HOUR),
+            Self::Week => Some(7 * 24 * HOUR),
+            Self::Month => Some(30 * 24 * HOUR),
+        }
+    }
+
+    /// The choice that is so many microseconds long.
+    ///
+    /// # Errors
+    /// [`Malformed`] when none is.
+    pub fn lasting(micros: Option<i64>) -> Result<Self, Malformed> {
+        Self::ALL.into_iter().find(|idle| idle.micros() == micros).ok_or(Malformed)
+    }
+}
+
+impl FromStr for Idle {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::ALL.into_iter().find(|idle| idle.as_str() == text).ok_or(Malformed)
+    }
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// A text that is not of the form its type asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +257,17 @@ pub struct Membership {
     pub at: Micros,
 }
 
+/// A room has been closed, or opened again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closure {
+    pub room: Slug,
+    pub seq: Seq,
+    /// Who did it; none when it closed by itself, having been idle.
+    #[serde(flatten)]
+    pub by: Option<Person>,
+    pub at: Micros,
+}
+
 /// What a member's client knows of a room without having its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomState {
@@ -235,6 +310,10 @@ pub enum Event {
     Message(Message),
     Joined(Membership),
     Left(Membership),
+    /// From here on the room takes no messages and no members.
+    Closed(Closure),
+    /// From here on it does again.
+    Reopened(Closure),
     /// The message `id` was already there, at `seq`: it had been sent before.
     Sent {
         room: Slug,
@@ -278,6 +357,7 @@ impl Event {
         match self {
             Self::Message(m) => Some((&m.room, m.seq)),
             Self::Joined(m) | Self::Left(m) => Some((&m.room, m.seq)),
+            Self::Closed(c) | Self::Reopened(c) => Some((&c.room, c.seq)),
             _ => None,
         }
     }
@@ -293,6 +373,8 @@ pub enum Field {
     CurrentPassword,
     Name,
     Topic,
+    /// When a room closes by itself: see [`Idle`].
+    Idle,
     Text,
 }
 
@@ -336,6 +418,8 @@ pub enum Refusal {
     /// There is no such room, or none that this person may see.
     NoRoom,
     NotMember,
+    /// It is for others to do: for who made the room, or for administrators.
+    NotAllowed,
     Closed,
     /// This `id` names another message of the same author.
     Conflict,
@@ -365,7 +449,7 @@ impl Refusal {
         match self {
             Self::BadRequest => 400,
             Self::LogIn | Self::WrongPassword => 401,
-            Self::CrossSite | Self::NotMember => 403,
+            Self::CrossSite | Self::NotMember | Self::NotAllowed => 403,
             Self::NoRoom => 404,
             Self::TakenUsername | Self::TakenEmail | Self::Conflict | Self::Closed => 409,
             Self::TooLarge => 413,
@@ -412,6 +496,7 @@ impl fmt::Display for Field {
             Self::CurrentPassword => "current password",
             Self::Name => "name",
             Self::Topic => "topic",
+            Self::Idle => "choice",
             Self::Text => "message",
         })
     }
@@ -433,12 +518,16 @@ impl fmt::Display for Refusal {
             Self::BadForm { field: Field::Username } => {
                 f.write_str("A username is letters and digits, with dots, hyphens or underscores between them.")
             }
+            Self::BadForm { field: Field::Idle } => f.write_str(
+                "A room closes after an hour, a day, a week or a month without a message, or never. Choose one of these.",
+            ),
             Self::BadForm { field } => write!(f, "That {field} has characters that can't be used."),
             Self::CommonPassword => f.write_str("That password is among the first that anyone would try. Choose another."),
             Self::TakenUsername => f.write_str("Someone has that username already. Choose another."),
             Self::TakenEmail => f.write_str("There is an account with that e-mail address already. Log in instead?"),
             Self::NoRoom => f.write_str("There is no such room."),
             Self::NotMember => f.write_str("You are not a member of this room. Join it first."),
+            Self::NotAllowed => f.write_str("That is not yours to do in this room. Ask whoever made it, or an administrator."),
             Self::Closed => f.write_str("This room is closed. It can still be read."),
             Self::Conflict => f.write_str("Another message was already sent under this id."),
             Self::TooFast { retry_after_ms } => {
@@ -511,6 +600,10 @@ pub struct RoomPage {
     pub name: String,
     pub topic: String,
     pub closed: bool,
+    /// When it closes by itself.
+    pub idle: Idle,
+    /// Whether the person who asks may close it and open it again, member or not.
+    pub may_open: bool,
     /// Whether the person who asks is a member. Who is not gets no events.
     pub member: bool,
     /// Current members.
@@ -521,7 +614,7 @@ pub struct RoomPage {
     pub epoch: Uuid,
     /// This member has read up to here.
     pub read: Seq,
-    /// Messages, joins and leaves, by `seq`.
+    /// Messages and what else happened (joins, leaves, closings), by `seq`.
     pub events: Vec<Event>,
     /// There are events before the first of these: ask for what is before this `seq`.
     pub older: Option<Seq>,

@@ -140,7 +140,7 @@ export class Room {
 
   /** The texts of the messages, in their order on the screen. */
   texts(): Promise<string[]> {
-    return this.messages.locator('p:not(.state)').allTextContents();
+    return this.messages.locator('.text').allTextContents();
   }
 
   /** Nothing waits, and these are the last messages. */

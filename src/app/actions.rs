@@ -72,12 +72,36 @@ pub async fn end_login(id: Uuid) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes a room with oneself as its first member, and goes there.
+/// Makes a room with oneself as its first member, and goes there. `idle` is one of [`Idle`](crate::protocol::Idle)'s names; where
+/// it is missing, the server's setting holds.
 #[server(prefix = "/actions", endpoint = "create_room")]
-pub async fn create_room(name: String, topic: Option<String>) -> Result<(), Refusal> {
+pub async fn create_room(name: String, topic: Option<String>, idle: Option<String>) -> Result<(), Refusal> {
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
-    let room = web::refusing(chat.create_room(&actor, &name, topic.as_deref().unwrap_or_default()).await)?;
+    let idle = web::refusing(web::idle(idle.as_deref()))?;
+    let room = web::refusing(chat.create_room(&actor, &name, topic.as_deref().unwrap_or_default(), idle).await)?;
+    web::go(&format!("/room/{room}"));
+    Ok(())
+}
+
+/// Closes `room` (its slug), and goes there: it can still be read.
+#[server(prefix = "/actions", endpoint = "close_room")]
+pub async fn close_room(room: String) -> Result<(), Refusal> {
+    use crate::server::web::actions as web;
+    let (chat, actor) = web::refusing(web::asking())?;
+    let room = web::refusing(web::slug(room))?;
+    web::refusing(chat.close_room(&actor, &room).await)?;
+    web::go(&format!("/room/{room}"));
+    Ok(())
+}
+
+/// Opens `room` again, and goes there.
+#[server(prefix = "/actions", endpoint = "reopen_room")]
+pub async fn reopen_room(room: String) -> Result<(), Refusal> {
+    use crate::server::web::actions as web;
+    let (chat, actor) = web::refusing(web::asking())?;
+    let room = web::refusing(web::slug(room))?;
+    web::refusing(chat.reopen_room(&actor, &room).await)?;
     web::go(&format!("/room/{room}"));
     Ok(())
 }
@@ -156,13 +180,21 @@ pub async fn find_rooms(query: Option<String>, number: Option<u32>) -> Result<Fo
     web::refusing(chat.find_rooms(&actor, &query.unwrap_or_default(), number.unwrap_or(1)).await)
 }
 
-/// A page of a room's log: the latest, or what is before the `seq` `before`, or after `after`.
+/// A page of a room's log: the latest, or what is before the `seq` `before`, after `after`, or around `at`.
 #[server(prefix = "/actions", endpoint = "read_room")]
-pub async fn read_room(room: String, before: Option<i64>, after: Option<i64>) -> Result<RoomPage, Refusal> {
+pub async fn read_room(room: String, before: Option<i64>, after: Option<i64>, at: Option<i64>) -> Result<RoomPage, Refusal> {
+    use crate::protocol::Seq;
+    use crate::server::chat::Page;
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
     let room = web::refusing(web::slug(room))?;
-    web::refusing(chat.read_room(&actor, &room, before.map(crate::protocol::Seq), after.map(crate::protocol::Seq)).await)
+    let page = match (before, after, at) {
+        (Some(seq), ..) => Page::Before(Seq(seq)),
+        (_, Some(seq), _) => Page::After(Seq(seq)),
+        (.., Some(seq)) => Page::At(Seq(seq)),
+        _ => Page::Latest,
+    };
+    web::refusing(chat.read_room(&actor, &room, page).await)
 }
 
 /// One's own logins that have not ended, the latest first.

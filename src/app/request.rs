@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use crate::protocol::{Micros, Refusal};
+use crate::protocol::{Idle, Micros, Refusal};
 
 /// A moment on someone's wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Request {
     pub assets: Arc<str>,
     /// The most characters in a message.
     pub text_max: u32,
+    /// When a new room closes by itself, where that is not chosen.
+    pub room_idle: Idle,
     /// Puts a moment on the wall of `zone`.
     pub wall: Arc<dyn Fn(Micros) -> WallTime + Send + Sync>,
     /// Sets the answer's status.

@@ -7,8 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::PossibleValue;
 use serde::Deserialize;
 use url::Url;
+
+use crate::protocol::Idle;
 
 /// A setting that cannot be used, as one line for the person who set it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -28,6 +31,16 @@ pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+impl clap::ValueEnum for Idle {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
 }
 
 /// The address under which people reach this server: scheme, host, port; no path.
@@ -198,6 +211,8 @@ settings! {
         data ("SNUG_DATA"): PathBuf = PathBuf::from("data");
         /// Networks of the reverse proxies whose X-Forwarded-For is believed, separated by commas. [default: none]
         trusted_proxy ("SNUG_TRUSTED_PROXY"): Networks = Networks::default();
+        /// After how long without a message a room closes, where who makes it does not choose. [default: never]
+        room_idle ("SNUG_ROOM_IDLE"): Idle = Idle::Never;
         /// How log lines are written. [default: text]
         log_format ("SNUG_LOG_FORMAT"): LogFormat = LogFormat::Text;
     }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::chat::Chat;
+use super::chat::{Chat, now};
 use super::config::Settings;
 use super::live::Closing;
 use super::live::socket::Sockets;
@@ -35,6 +35,9 @@ const SEND_BUFFER: usize = 128 * 1024;
 
 /// How often sessions whose time is over are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
+
+/// How often rooms that have been idle for too long are closed.
+const CLOSE_IDLE: Duration = Duration::from_secs(60);
 
 /// Why a server did not start; each is one line for the person who started it.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,8 @@ pub enum StartError {
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// What its doors call.
+    pub chat: Chat,
     stopping: CancellationToken,
     done: tokio::task::JoinHandle<()>,
 }
@@ -95,13 +100,14 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         assets,
     };
     background.spawn(sweep(store.clone(), stopping.clone()));
+    background.spawn(close_idle(chat.clone(), stopping.clone()));
     // Tells Leptos which async runtime it is in; the routes themselves are served by one handler.
     let _routes = leptos_axum::generate_route_list(crate::app::App);
     let router = web::router(app);
     tracing::info!(%addr, "listening on http://{addr}");
 
     let done = tokio::spawn({
-        let stopping = stopping.clone();
+        let (chat, stopping) = (chat.clone(), stopping.clone());
         async move {
             accept(listener, router, &settings, &stopping, &connections).await;
             tracing::info!("stopping");
@@ -117,7 +123,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             tracing::info!("stopped");
         }
     });
-    Ok(Running { addr, stopping, done })
+    Ok(Running { addr, chat, stopping, done })
 }
 
 fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
@@ -167,6 +173,20 @@ async fn sweep(store: Store, stopping: CancellationToken) {
         }
         tokio::select! {
             () = sleep(SWEEP) => {}
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn close_idle(chat: Chat, stopping: CancellationToken) {
+    loop {
+        match chat.close_idle(now()).await {
+            Ok(0) => {}
+            Ok(rooms) => tracing::info!(rooms, "closed {rooms} idle rooms"),
+            Err(why) => tracing::warn!(%why, "idle rooms were not closed"),
+        }
+        tokio::select! {
+            () = sleep(CLOSE_IDLE) => {}
             () = stopping.cancelled() => return,
         }
     }

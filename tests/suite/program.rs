@@ -80,9 +80,12 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
     let folder = folder();
     let (code, said) = refused(folder.path(), &["--text-max", "0"], &[]);
     assert_eq!((code, said.as_str()), (Some(1), "snug: text_max is 0: allowed is 1 to 16000\n"));
+    let (code, said) = refused(folder.path(), &["--room-idle", "fortnight"], &[]);
+    assert!(code == Some(2) && said.contains("--room-idle") && said.contains("never, hour, day, week, month"), "{said}");
     let (code, said) = refused(folder.path(), &[], &[("SNUG_PUBLIC_URL", "chat.example.org")]);
     assert!(code == Some(2) && said.contains("--public-url") && said.contains("https://chat.example.org"), "{said}");
-    let (code, said) = refused(folder.path(), &[], &[("DATABASE_URL", "mysql://root:geheim@localhost/snug")]);
+    let (code, said) =
+        refused(folder.path(), &["--addr", "127.0.0.1:0"], &[("DATABASE_URL", "mysql://root:geheim@localhost/snug")]);
     assert!(code == Some(1) && said.contains("postgres://") && said.lines().count() == 1 && !said.contains("geheim"), "{said}");
     let (code, said) = refused(folder.path(), &["--config", "nowhere.toml"], &[]);
     assert!(code == Some(1) && said.contains("nowhere.toml"), "{said}");

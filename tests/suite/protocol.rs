@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use snug::protocol::{
-    Command, Event, Field, Membership, Message, Micros, Person, Presence, Refusal, RoomState, SLUG_MAX, Seq, Slug,
+    Closure, Command, Event, Field, Idle, Membership, Message, Micros, Person, Presence, Refusal, RoomState, SLUG_MAX, Seq, Slug,
 };
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ fn a_field() -> impl Strategy<Value = Field> {
         Field::CurrentPassword,
         Field::Name,
         Field::Topic,
+        Field::Idle,
         Field::Text,
     ])
 }
@@ -49,6 +50,7 @@ fn a_refusal() -> impl Strategy<Value = Refusal> {
             R::TakenEmail,
             R::NoRoom,
             R::NotMember,
+            R::NotAllowed,
             R::Closed,
             R::Conflict,
             R::TooMany,
@@ -87,6 +89,15 @@ fn a_membership() -> impl Strategy<Value = Membership> {
     (a_slug(), a_seq(), a_person(), any::<i64>()).prop_map(|(room, seq, by, at)| Membership { room, seq, by, at: Micros(at) })
 }
 
+fn a_closure() -> impl Strategy<Value = Closure> {
+    (a_slug(), a_seq(), prop::option::of(a_person()), any::<i64>()).prop_map(|(room, seq, by, at)| Closure {
+        room,
+        seq,
+        by,
+        at: Micros(at),
+    })
+}
+
 fn a_room_state() -> impl Strategy<Value = RoomState> {
     (a_slug(), any::<String>(), a_seq(), a_seq(), any::<u32>(), any::<bool>())
         .prop_map(|(room, name, seq, read, unread, closed)| RoomState { room, name, seq, read, unread, closed })
@@ -100,6 +111,8 @@ fn an_event() -> impl Strategy<Value = Event> {
             .prop_map(|(room, seq, id, by, text, at)| Event::Message(Message { room, seq, id, by, text, at: Micros(at) })),
         a_membership().prop_map(Event::Joined),
         a_membership().prop_map(Event::Left),
+        a_closure().prop_map(Event::Closed),
+        a_closure().prop_map(Event::Reopened),
         (a_slug(), an_id(), a_seq()).prop_map(|(room, id, seq)| Event::Sent { room, id, seq }),
         (a_slug(), a_seq(), any::<u32>()).prop_map(|(room, seq, unread)| Event::Read { room, seq, unread }),
         (a_slug(), any::<u32>(), prop::collection::vec(a_person(), 0..4))
@@ -189,4 +202,25 @@ fn a_message_on_the_wire_looks_as_documented() {
         "type": "message", "room": "general", "seq": 7, "id": "00000000-0000-0000-0000-000000000000", "user": "ada", "text": "hi", "at": 1,
     });
     assert_eq!(serde_json::to_value(message).unwrap(), wire);
+}
+
+#[test]
+fn a_closing_on_the_wire_names_who_did_it_if_anyone_did() {
+    let by = Person { user: "ada".into(), name: None };
+    let closure = |by| Closure { room: Slug::new("tea").unwrap(), seq: Seq(7), by, at: Micros(1) };
+    let wire = json!({ "type": "closed", "room": "tea", "seq": 7, "at": 1 });
+    assert_eq!(serde_json::to_value(Event::Closed(closure(None))).unwrap(), wire);
+    let wire = json!({ "type": "reopened", "room": "tea", "seq": 7, "user": "ada", "at": 1 });
+    assert_eq!(serde_json::to_value(Event::Reopened(closure(Some(by)))).unwrap(), wire);
+}
+
+#[test]
+fn a_choice_of_when_a_room_closes_is_written_in_one_way() {
+    for idle in Idle::ALL {
+        assert_eq!(idle.to_string().parse(), Ok(idle));
+        assert_eq!(serde_json::to_value(idle).unwrap(), json!(idle.as_str()));
+        assert_eq!(Idle::lasting(idle.micros()), Ok(idle));
+    }
+    assert!("fortnight".parse::<Idle>().is_err());
+    assert!(Idle::lasting(Some(5)).is_err());
 }

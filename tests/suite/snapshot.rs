@@ -12,21 +12,27 @@ enum Step {
     Send(usize, String),
     Join(usize),
     Leave(usize),
+    Close,
+    Reopen,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let who = 0..3_usize;
     let step = prop_oneof![
-        6 => (who.clone(), "[a-zé🌱 ]{0,20}x").prop_map(|(who, text)| Step::Send(who, text)),
-        1 => who.clone().prop_map(Step::Join),
-        1 => who.prop_map(Step::Leave),
+        24 => (who.clone(), "[a-zé🌱 ]{0,20}x").prop_map(|(who, text)| Step::Send(who, text)),
+        2 => who.clone().prop_map(Step::Join),
+        2 => who.prop_map(Step::Leave),
+        1 => Just(Step::Close),
+        // More often, so that the room is open most of the time.
+        2 => Just(Step::Reopen),
     ];
     prop::collection::vec(step, 0..60)
 }
 
-async fn perform(people: &[Person], steps: &[Step]) {
+/// `maker` made the room.
+async fn perform(maker: &Person, people: &[Person], steps: &[Step]) {
     for step in steps {
-        // Refusals (a sender who has left) are part of it.
+        // Refusals (a sender who has left, a room that is closed) are part of it.
         match step {
             Step::Send(who, text) => {
                 let nonce = crate::support::new_id().to_string();
@@ -35,6 +41,8 @@ async fn perform(people: &[Person], steps: &[Step]) {
             }
             Step::Join(who) => drop(people[*who].post_json("join_room", &[("room", "garden")]).await),
             Step::Leave(who) => drop(people[*who].post_json("leave_room", &[("room", "garden")]).await),
+            Step::Close => drop(maker.post_json("close_room", &[("room", "garden")]).await),
+            Step::Reopen => drop(maker.post_json("reopen_room", &[("room", "garden")]).await),
         }
     }
 }
@@ -64,14 +72,14 @@ fn holds_on(engine: Engine) {
     let mut runner = TestRunner::new(Config { cases: 24, max_shrink_iters: 64, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&(steps(), steps()), |(earlier, later)| {
         runtime.block_on(async {
-            perform(&people, &earlier).await;
+            perform(&watcher, &people, &earlier).await;
             let before = watcher.page("garden").await;
             let mut socket = watcher.socket().await;
             // What happens between the reading and the hello is replayed.
             let (now, then) = later.split_at(later.len() / 2);
-            perform(&people, now).await;
+            perform(&watcher, &people, now).await;
             socket.resume(before.epoch, &[("garden", before.as_of)]).await;
-            perform(&people, then).await;
+            perform(&watcher, &people, then).await;
             let after = watcher.page("garden").await;
             let mut told = before.events.clone();
             told.extend(heard_until(&mut socket, &before, &after).await);

@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 
+use snug::protocol::Micros;
 use snug::server::Running;
 use snug::server::config::Settings;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::person::{PASSWORD, Person, Visitor};
@@ -74,6 +76,37 @@ impl TestApp {
             origin,
             data,
         }
+    }
+
+    /// The database's URL, on PostgreSQL.
+    #[must_use]
+    pub fn database_url(&self) -> Option<&str> {
+        self.settings.database_url.as_ref().map(|url| url.as_str())
+    }
+
+    /// Another server on the same database: on PostgreSQL only, which takes several.
+    pub async fn beside(&self) -> Self {
+        assert_eq!(self.engine, Engine::Postgres, "SQLite has one server");
+        Self::start_with(self.engine, |settings| settings.database_url.clone_from(&self.settings.database_url)).await
+    }
+
+    /// Runs statements on the database past the server, which is stopped: SQLite has one writer.
+    pub async fn sql(&self, statements: &str) -> sqlx::Result<()> {
+        assert!(self.running.is_none(), "the server is stopped");
+        if let Some(url) = self.database_url() {
+            let mut connection = PgConnection::connect(url).await?;
+            connection.execute(statements).await?;
+            return connection.close().await;
+        }
+        let url = format!("sqlite://{}", self.settings.data.join("snug.db").display());
+        let mut connection = SqliteConnection::connect(&url).await?;
+        connection.execute(statements).await?;
+        connection.close().await
+    }
+
+    /// Closes what is idle at the moment `at`, as the server does by itself with the real clock; how many rooms it closed.
+    pub async fn close_idle(&self, at: Micros) -> usize {
+        self.running.as_ref().expect("the server runs").chat.close_idle(at).await.expect("idle rooms can be closed")
     }
 
     /// Stops as at a `SIGTERM`.

@@ -61,6 +61,18 @@ pub fn wall(zone: &str, at: Micros) -> WallTime {
     }
 }
 
+/// What the address of the page names in it: `#s7`, `#new`; none without it, or with what is no such name.
+pub fn place_in_address() -> Option<String> {
+    let hash = window().location().hash().ok()?;
+    let name = hash.strip_prefix('#')?;
+    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(hash)
+}
+
+/// Whether one who turns to a room can go on by the keyboard: on a touch screen it would only be in the way.
+pub fn has_keyboard() -> bool {
+    !window().match_media("(pointer: coarse)").ok().flatten().is_some_and(|coarse| coarse.matches())
+}
+
 /// Tells the server this browser's zone, for the pages to come.
 pub fn remember_zone() {
     let options = js_sys::Intl::DateTimeFormat::new(&js_sys::Array::new(), &Object::new()).resolved_options();

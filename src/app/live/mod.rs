@@ -22,8 +22,8 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wasm_bindgen::JsCast;
-use web_sys::StorageEvent;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Element, MouseEvent, StorageEvent};
 
 use self::backoff::Backoff;
 use self::browser::Local;
@@ -31,7 +31,7 @@ use self::log::{Log, Step};
 use self::outbox::{Item, Outbox, Storage};
 use self::rooms::Rooms;
 use self::socket::{Heard, Socket};
-use self::wire::{Page, Wire};
+use self::wire::{About, Page, Wire};
 use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
 /// The server closes a socket from which nothing has come for 75 s.
@@ -46,6 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const SAY_AFTER: Duration = Duration::from_secs(2);
 /// `read` is sent at most once in so long.
 const READ_EVERY: Duration = Duration::from_secs(1);
+/// A page that takes longer than this is said to be on its way.
+const SLOW_AFTER: Duration = Duration::from_millis(200);
 /// How long a form may take to lead away from the page that it changed.
 const FORM_GOES_FIRST: Duration = Duration::from_secs(2);
 
@@ -81,20 +83,37 @@ impl Line {
 pub enum Change {
     /// Below everything else.
     Show(Event),
-    /// Instead of everything that is shown.
-    Replace { events: Vec<Event>, older: Option<Seq> },
+    /// Instead of everything that is shown: another room, or the same one anew.
+    Turn(Box<Page>),
+    /// Above everything else.
+    Older { events: Vec<Event>, older: Option<Seq> },
+    /// Below everything else, towards the end of the log; `newer` says whether there is more.
+    Newer { events: Vec<Event>, newer: bool },
+    /// The page of this room is long in coming: what is known of it meanwhile.
+    Slow(About),
 }
+
+/// Who shows the room on the screen.
+type Show = Rc<dyn Fn(Change)>;
 
 /// The room on the screen.
 struct Open {
     room: Slug,
-    /// None while an older page of it is on the screen, which stays as it is.
+    /// None while a page is on the screen that is not the end of the log.
     log: Option<Log>,
+    /// The place that the address of the page names.
+    at: Option<Seq>,
+    /// The place around which to fetch the room, if it has to be fetched; none for its end.
+    around: Option<Seq>,
     /// The database that the log is of.
     epoch: Uuid,
     /// Whether the reader sees the end of it.
     at_end: bool,
-    show: Rc<dyn Fn(Change)>,
+    /// How often the room was asked for: an answer to an earlier question is not shown.
+    asked: u32,
+    /// Whether a page before or after what is shown is being fetched.
+    paging: bool,
+    show: Show,
 }
 
 /// Who reads, as far as the islands have to know.
@@ -202,6 +221,8 @@ impl Live {
                 live().removed_elsewhere(event.key().as_deref());
             }
         });
+        let _ = window_event_listener_untyped("popstate", |_| live().travelled());
+        let _ = window_event_listener_untyped("click", |event| live().clicked(&event.unchecked_into()));
         // Of the document, and bubbles to the window.
         let _ = window_event_listener_untyped("visibilitychange", |_| live().visibility_changed());
         set_interval(|| live().look_after(), LOOK_EVERY);
@@ -215,18 +236,140 @@ impl Live {
         self.show_title();
     }
 
-    /// A room is on the screen, with everything up to `last`, or (None) with an older page.
-    pub fn open(&self, room: Slug, last: Option<Seq>, epoch: Uuid, show: Rc<dyn Fn(Change)>) {
-        self.presence.set(None);
+    /// A room is on the screen, with everything up to `last`, or (None) with a page that is not the end of its log. `at` is the
+    /// place that the page's address names.
+    pub fn open(&self, room: Slug, last: Option<Seq>, at: Option<Seq>, epoch: Uuid, show: Show) {
         self.current.set(Some(room.clone()));
-        let mut state = self.state.borrow_mut();
-        state.open = Some(Open { room, log: last.map(Log::at), epoch, at_end: true, show });
-        let greeted = state.socket.is_some();
-        drop(state);
-        if greeted {
-            // The hello named another room.
-            self.reconnect();
+        let log = last.map(Log::at);
+        let around = at.filter(|_| log.is_none());
+        let open = Open { room, log, at, around, epoch, at_end: true, asked: 0, paging: false, show };
+        self.state.borrow_mut().open = Some(open);
+    }
+
+    /// Turns to another room, or to another place of the one on the screen: around `at`, or its end. The socket stays.
+    pub fn turn(&self, room: &Slug, at: Option<Seq>) {
+        {
+            let mut state = self.state.borrow_mut();
+            let State { open: Some(open), socket, ready, .. } = &mut *state else { return };
+            if open.room != *room
+                && *ready
+                && let Some(socket) = socket
+            {
+                socket.send(&Command::Look { room: Some(room.clone()) });
+            }
+            open.room = room.clone();
+            (open.at, open.around) = (at, at);
+            open.log = Some(Log::at(Seq::ZERO));
         }
+        self.current.set(Some(room.clone()));
+        self.fetch_room(room);
+    }
+
+    /// Turns to the end of the room on the screen.
+    pub fn turn_to_end(&self) {
+        let room = self.state.borrow().open.as_ref().map(|open| open.room.clone());
+        if let Some(room) = room {
+            self.turn(&room, None);
+            push_address(&format!("/room/{room}"));
+        }
+    }
+
+    /// Fetches what is before `seq`, the first event that is shown.
+    pub fn older(&self, seq: Seq) {
+        self.page(format!("before={seq}"), |open, page| {
+            Some((Rc::clone(&open.show), Change::Older { events: page.events, older: page.older }))
+        });
+    }
+
+    /// Fetches what is after `seq`, the last event that is shown, of a page that is not the end of the log.
+    pub fn newer(&self, seq: Seq) {
+        if let Some(open) = &mut self.state.borrow_mut().open
+            && open.log.is_none()
+            && !open.paging
+        {
+            // What comes in until then belongs below it, if this is the end.
+            let mut log = Log::at(Seq::ZERO);
+            log.fetch();
+            open.log = Some(log);
+        }
+        self.page(format!("after={seq}"), |open, page| {
+            let mut log = open.log.take()?;
+            let Page { newer, as_of, events, .. } = page;
+            let events = if newer { events } else { log.replace(as_of, events) };
+            if !newer {
+                open.around = None;
+                open.log = Some(log);
+            }
+            Some((Rc::clone(&open.show), Change::Newer { events, newer }))
+        });
+    }
+
+    /// Fetches a page before or after what is shown, one at a time.
+    fn page(&self, which: String, make: fn(&mut Open, Page) -> Option<(Show, Change)>) {
+        let (room, asked) = {
+            let mut state = self.state.borrow_mut();
+            let Some(open) = state.open.as_mut().filter(|open| !open.paging) else { return };
+            open.paging = true;
+            (open.room.clone(), open.asked)
+        };
+        spawn_local(async move {
+            let page = read_room(&room, &which).await;
+            let live = live();
+            let change = {
+                let mut state = live.state.borrow_mut();
+                let Some(open) = state.open.as_mut().filter(|open| open.asked == asked) else { return };
+                open.paging = false;
+                match page {
+                    Ok(page) if page.member => make(open, page),
+                    // It is asked for again when the reader comes by again.
+                    _ => {
+                        open.log.take_if(|log| log.is_fetching());
+                        None
+                    }
+                }
+            };
+            if let Some((show, change)) = change {
+                show(change);
+                live.mark_read();
+            }
+        });
+    }
+
+    /// A click somewhere on the page: a link to one of one's rooms is followed without a new page.
+    fn clicked(&self, event: &MouseEvent) {
+        let modified = event.ctrl_key() || event.meta_key() || event.shift_key() || event.alt_key();
+        if event.default_prevented() || event.button() != 0 || modified {
+            return;
+        }
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let Some(link) = target.and_then(|target| target.closest("a[href^='/room/']").ok().flatten()) else { return };
+        let Some(address) = link.get_attribute("href").filter(|_| !link.has_attribute("target")) else { return };
+        let Some(to) = address_of(&address).filter(|to| self.may_turn(&to.room)) else { return };
+        event.prevent_default();
+        if let Some(before) = to.before {
+            self.older(before);
+        } else {
+            push_address(&address);
+            self.turn(&to.room, to.at);
+        }
+    }
+
+    /// Back or forward.
+    fn travelled(&self) {
+        let location = location();
+        let address = format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+        let here = |to: &Address| self.state.borrow().open.as_ref().is_some_and(|open| open.room == to.room && open.at == to.at);
+        match address_of(&address).filter(|to| to.before.is_none()) {
+            // Another part of the same page.
+            Some(to) if here(&to) => {}
+            Some(to) if self.may_turn(&to.room) => self.turn(&to.room, to.at),
+            _ => self.reload(),
+        }
+    }
+
+    /// Whether a page can turn to `room`: there is a room on it, and one is a member.
+    fn may_turn(&self, room: &Slug) -> bool {
+        self.state.borrow().open.is_some() && self.rooms.with_untracked(|rooms| rooms.is_member(room))
     }
 
     /// Whether the reader sees the end of the room on the screen.
@@ -492,7 +635,7 @@ impl Live {
         let Some(event) = wire.event() else { return };
         match event {
             Event::Welcome { epoch, version, build, rooms, .. } => self.welcome(epoch, version, build, &rooms),
-            Event::Message(_) | Event::Joined(_) | Event::Left(_) => self.logged(event),
+            Event::Message(_) | Event::Joined(_) | Event::Left(_) | Event::Closed(_) | Event::Reopened(_) => self.logged(event),
             Event::Sent { id, .. } => self.arrived(id),
             Event::Read { .. } => {
                 self.rooms.update(|rooms| rooms.apply(&event, ""));
@@ -611,41 +754,68 @@ impl Live {
         }
     }
 
-    /// Fetches the room on the screen anew, and shows it instead of what is shown.
+    /// Fetches the room on the screen anew, and shows it instead of what is shown. A page that is not followed stays.
     fn fetch_room(&self, room: &Slug) {
-        {
+        let (around, asked) = {
             let mut state = self.state.borrow_mut();
-            let Some(log) = state.open.as_mut().filter(|open| open.room == *room).and_then(|open| open.log.as_mut()) else {
-                return;
-            };
+            let Some(open) = state.open.as_mut().filter(|open| open.room == *room) else { return };
+            let Some(log) = &mut open.log else { return };
             log.fetch();
-        }
+            open.asked += 1;
+            open.paging = false;
+            (open.around, open.asked)
+        };
         let room = room.clone();
         spawn_local(async move {
-            let page = browser::post("read_room", &format!("room={room}")).await;
-            let page = page.and_then(|json| serde_json::from_str::<Wire>(&json).map(Wire::page).map_err(|_| Refusal::Unknown));
-            live().fetched_room(&room, page);
+            let which = around.map_or_else(String::new, |at| format!("at={at}"));
+            let page = read_room(&room, &which).await;
+            live().fetched_room(&room, asked, page);
         });
+        set_timeout(move || live().say_slow(asked), SLOW_AFTER);
     }
 
-    fn fetched_room(&self, room: &Slug, page: Result<Page, Refusal>) {
+    /// The page that was asked for is not there yet.
+    fn say_slow(&self, asked: u32) {
+        let (room, show) = {
+            let state = self.state.borrow();
+            let fetching = |open: &&Open| open.asked == asked && open.log.as_ref().is_some_and(Log::is_fetching);
+            let Some(open) = state.open.as_ref().filter(fetching) else { return };
+            (open.room.clone(), Rc::clone(&open.show))
+        };
+        if let Some(about) = self.rooms.with_untracked(|rooms| rooms.about(&room)) {
+            show(Change::Slow(about));
+        }
+    }
+
+    fn fetched_room(&self, room: &Slug, asked: u32, page: Result<Page, Refusal>) {
         let mut state = self.state.borrow_mut();
-        let Some(open) = state.open.as_mut().filter(|open| open.room == *room) else { return };
+        let ready = state.ready;
+        let Some(open) = state.open.as_mut().filter(|open| open.asked == asked) else { return };
         let Some(log) = open.log.as_mut().filter(|log| log.is_fetching()) else { return };
         match page {
-            Ok(page) if page.member => {
+            Ok(mut page) if page.member => {
                 open.epoch = page.epoch;
-                let events = log.replace(page.as_of, page.events);
+                if page.newer {
+                    open.log = None;
+                } else {
+                    page.events = log.replace(page.as_of, page.events);
+                    open.around = None;
+                }
                 let show = Rc::clone(&open.show);
+                state.title = format!("{} · Snug", page.about.name);
                 drop(state);
-                show(Change::Replace { events, older: page.older });
-                self.presence.set(page.here);
+                self.presence.set(page.here.take());
+                show(Change::Turn(Box::new(page)));
+                self.show_title();
                 self.mark_read();
             }
             Err(why) if why.passes() => {
                 drop(state);
-                let room = room.clone();
-                set_timeout(move || live().fetch_room(&room), Duration::from_secs(3));
+                // Without a line it is asked for again with the next welcome.
+                if ready {
+                    let room = room.clone();
+                    set_timeout(move || live().fetch_room(&room), Duration::from_secs(3));
+                }
             }
             _ => {
                 drop(state);
@@ -771,6 +941,38 @@ impl Live {
     }
 }
 
+/// A page of a room: `which` one is said as in a query, and is the latest when nothing is.
+async fn read_room(room: &Slug, which: &str) -> Result<Page, Refusal> {
+    let json = browser::post("read_room", &format!("room={room}&{which}")).await?;
+    serde_json::from_str::<Wire>(&json).ok().and_then(Wire::page).ok_or(Refusal::Unknown)
+}
+
+/// The page turns: its address is this from now on, and the way back leads to the one before.
+fn push_address(address: &str) {
+    if let Ok(history) = window().history() {
+        // Without it the page turns all the same.
+        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(address));
+    }
+}
+
+/// Where a link to a room leads.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    room: Slug,
+    at: Option<Seq>,
+    before: Option<Seq>,
+}
+
+/// The room and place of `/room/tea`, `/room/tea?at=7#s7` and the like; none for what only a new page can show.
+fn address_of(address: &str) -> Option<Address> {
+    let address = address.split('#').next()?;
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    let room = Slug::new(path.strip_prefix("/room/")?).ok()?;
+    let seq = |name: &str| Some(Seq(query.strip_prefix(name)?.parse().ok()?));
+    let (at, before) = (seq("at="), seq("before="));
+    (query.is_empty() || at.is_some() || before.is_some()).then_some(Address { room, at, before })
+}
+
 /// To the door, and back here from there.
 fn go_to_login() {
     let location = location();
@@ -781,4 +983,23 @@ fn go_to_login() {
     }
     let next = String::from(js_sys::encode_uri_component(&here));
     let _ = location.assign(&format!("/login?next={next}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_rooms_are_told_from_others() {
+        let room = Slug::new("tea").expect("a slug");
+        let to =
+            |at: Option<i64>, before: Option<i64>| Some(Address { room: room.clone(), at: at.map(Seq), before: before.map(Seq) });
+        assert_eq!(address_of("/room/tea"), to(None, None));
+        assert_eq!(address_of("/room/tea#new"), to(None, None));
+        assert_eq!(address_of("/room/tea?at=7#s7"), to(Some(7), None));
+        assert_eq!(address_of("/room/tea?before=51"), to(None, Some(51)));
+        for other in ["/room/", "/room/Tea", "/room/tea/x", "/room/tea?after=3", "/room/tea?at=x", "/settings", ""] {
+            assert_eq!(address_of(other), None, "{other}");
+        }
+    }
 }

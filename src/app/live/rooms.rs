@@ -1,5 +1,6 @@
-//! What is unread in each of one's rooms, and when something happened there last.
+//! What is unread in each of one's rooms, when something happened there last, and which are closed.
 
+use super::wire::About;
 use crate::protocol::{Event, RoomItem, RoomState, Seq, Slug, UNREAD_MAX};
 
 /// The rooms of the list, kept up to date by what comes in.
@@ -63,15 +64,21 @@ impl Rooms {
                     return;
                 }
                 *counted = seq;
-                let (at, unread) = match event {
-                    Event::Message(message) => (message.at, message.by.user != me),
-                    Event::Joined(membership) | Event::Left(membership) => (membership.at, false),
+                let Some(item) = self.item(room) else { return };
+                let at = match event {
+                    Event::Message(message) => {
+                        let unread = u32::from(message.by.user != me);
+                        item.unread = (item.unread + unread).min(UNREAD_MAX);
+                        message.at
+                    }
+                    Event::Joined(membership) | Event::Left(membership) => membership.at,
+                    Event::Closed(closing) | Event::Reopened(closing) => {
+                        item.closed = matches!(event, Event::Closed(_));
+                        closing.at
+                    }
                     _ => return,
                 };
-                if let Some(item) = self.item(room) {
-                    item.active_at = item.active_at.max(at);
-                    item.unread = (item.unread + u32::from(unread)).min(UNREAD_MAX);
-                }
+                item.active_at = item.active_at.max(at);
             }
         }
     }
@@ -81,6 +88,19 @@ impl Rooms {
         if let Some(item) = self.item(room) {
             item.unread = 0;
         }
+    }
+
+    #[must_use]
+    pub fn is_member(&self, room: &Slug) -> bool {
+        self.items.iter().any(|item| item.room == *room && item.member)
+    }
+
+    /// What the list knows of a room.
+    #[must_use]
+    pub fn about(&self, room: &Slug) -> Option<About> {
+        let item = self.items.iter().find(|item| item.room == *room)?;
+        let (room, name, members, closed) = (item.room.clone(), item.name.clone(), item.members, item.closed);
+        Some(About { room, name, topic: String::new(), members, closed, may_open: false, idle: String::new() })
     }
 
     #[must_use]
@@ -108,7 +128,7 @@ pub fn count(unread: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Membership, Message, Micros, Person};
+    use crate::protocol::{Closure, Membership, Message, Micros, Person};
     use uuid::Uuid;
 
     fn tea() -> Slug {
@@ -173,6 +193,21 @@ mod tests {
         rooms.apply(&Event::Joined(Membership { room: tea(), seq: Seq(5), by, at: Micros(0) }), "ada");
         rooms.apply(&message(6, "ben"), "ada");
         assert_eq!(rooms.unread(&tea()), 1);
+    }
+
+    #[test]
+    fn a_room_is_closed_until_it_is_opened_again() {
+        let mut rooms = rooms(0);
+        rooms.welcome(&[state(4, 0)]);
+        let closure = |seq| Closure { room: tea(), seq: Seq(seq), by: None, at: Micros(0) };
+        let (closed, reopened) = (Event::Closed(closure(5)), Event::Reopened(closure(6)));
+        rooms.apply(&closed, "ada");
+        assert!(rooms.items()[0].closed);
+        rooms.apply(&reopened, "ada");
+        // Told again, it is no news.
+        rooms.apply(&closed, "ada");
+        assert!(!rooms.items()[0].closed);
+        assert_eq!(rooms.total(), 0, "neither is unread");
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! parts, has to be loaded by every browser: together a fifth of all its code. Everything that any of them can have is here
 //! once, and optional.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::protocol::{Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
+use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
 
 /// An event, a refusal, a page of a room, or a message that was kept.
 #[derive(Default, Deserialize)]
@@ -34,21 +34,99 @@ pub struct Wire {
     retry_after_ms: u32,
     message: String,
     member: bool,
+    may_open: bool,
     as_of: Seq,
     events: Vec<Wire>,
     older: Option<Seq>,
+    newer: bool,
     here: Option<Box<Wire>>,
+    idle: String,
+    topic: String,
+    members: u32,
+    at_place: Option<Seq>,
+    newer_than: Option<Seq>,
+    above_at: Option<Micros>,
+    above_author: String,
+    nonce: Uuid,
+    page: String,
+    zone: String,
+    text_max: u32,
     order: u64,
     refused: Option<String>,
 }
 
-/// A page of the room on the screen, as far as it is needed to show it anew.
+/// What stands around a room's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    pub room: Slug,
+    pub name: String,
+    pub topic: String,
+    /// Current members.
+    pub members: u32,
+    pub closed: bool,
+    /// Whether the reader may close it, and open it again.
+    pub may_open: bool,
+    /// After how long without a message it closes, as [`Idle`](crate::protocol::Idle) is written.
+    pub idle: String,
+}
+
+/// What the page knows of the room when it is written. Read through [`Wire`], too.
+#[derive(Clone, Debug, Serialize)]
+pub struct Opening {
+    #[serde(flatten)]
+    pub about: About,
+    /// Who reads.
+    pub id: Uuid,
+    pub user: String,
+    /// The last event of the log when it was read.
+    pub as_of: Seq,
+    pub epoch: Uuid,
+    /// The place that the page's address names.
+    #[serde(rename = "at_place")]
+    pub at: Option<Seq>,
+    /// There is more before the page's first event, and after its last: not the latest page then, and nothing that comes in
+    /// belongs below it.
+    pub older: Option<Seq>,
+    #[serde(rename = "newer_than")]
+    pub newer: Option<Seq>,
+    /// What the next row follows: see [`Above`](crate::app::parts::rows::Above).
+    pub above_at: Option<Micros>,
+    pub above_author: String,
+    pub events: Vec<Event>,
+    pub read: Seq,
+    /// Messages after `read` that are others', as the list of rooms counted them.
+    pub unread: u32,
+    pub here: Presence,
+    /// New for each form; see `post_message`.
+    pub nonce: Uuid,
+    /// What a refused form had in it, and why it was refused (or nothing).
+    pub text: String,
+    pub message: String,
+    /// The path that the page was asked for under.
+    pub page: String,
+    /// The zone that its times are in.
+    pub zone: String,
+    /// The most characters in a message.
+    pub text_max: u32,
+}
+
+impl<'de> Deserialize<'de> for Opening {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Wire::deserialize(from)?.opening().ok_or_else(|| serde::de::Error::custom(""))
+    }
+}
+
+/// A page of the room on the screen, as far as it is needed to show it.
+#[derive(Debug)]
 pub struct Page {
+    pub about: About,
     pub member: bool,
     pub as_of: Seq,
     pub epoch: Uuid,
+    pub read: Seq,
     pub events: Vec<Event>,
     pub older: Option<Seq>,
+    pub newer: bool,
     pub here: Option<Presence>,
 }
 
@@ -78,6 +156,10 @@ impl Wire {
             }
             "joined" => Event::Joined(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
             "left" => Event::Left(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
+            "closed" | "reopened" => {
+                let closure = Closure { room: self.room?, seq: self.seq?, by: (!by.user.is_empty()).then_some(by), at: self.at };
+                if self.r#type == "closed" { Event::Closed(closure) } else { Event::Reopened(closure) }
+            }
             "welcome" => {
                 let rooms = self.rooms.into_iter().filter_map(Self::state).collect();
                 Event::Welcome { user: by.user, epoch: self.epoch, version: self.version, build: self.build, rooms }
@@ -109,10 +191,42 @@ impl Wire {
 
     /// The page of a room that this is.
     #[must_use]
-    pub fn page(self) -> Page {
+    pub fn page(self) -> Option<Page> {
         let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }));
         let events = self.events.into_iter().filter_map(Self::event).collect();
-        Page { member: self.member, as_of: self.as_of, epoch: self.epoch, events, older: self.older, here }
+        let (topic, members, closed, may_open, idle) = (self.topic, self.members, self.closed, self.may_open, self.idle);
+        let about = About { room: self.room?, name: self.name?, topic, members, closed, may_open, idle };
+        let (member, as_of, epoch, read) = (self.member, self.as_of, self.epoch, self.read);
+        Some(Page { about, member, as_of, epoch, read, events, older: self.older, newer: self.newer, here })
+    }
+
+    /// What a page was written with.
+    #[must_use]
+    pub fn opening(self) -> Option<Opening> {
+        let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }))?;
+        let (topic, members, closed, may_open, idle) = (self.topic, self.members, self.closed, self.may_open, self.idle);
+        Some(Opening {
+            about: About { room: self.room?, name: self.name?, topic, members, closed, may_open, idle },
+            id: self.id?,
+            user: self.user,
+            as_of: self.as_of,
+            epoch: self.epoch,
+            at: self.at_place,
+            older: self.older,
+            newer: self.newer_than,
+            above_at: self.above_at,
+            above_author: self.above_author,
+            events: self.events.into_iter().filter_map(Self::event).collect(),
+            read: self.read,
+            unread: self.unread,
+            here,
+            nonce: self.nonce,
+            text: self.text,
+            message: self.message,
+            page: self.page,
+            zone: self.zone,
+            text_max: self.text_max,
+        })
     }
 
     /// The kept message that this is.
@@ -144,6 +258,7 @@ fn refusal(code: &str, retry_after_ms: u32) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Idle;
 
     fn read(event: &Event) -> Event {
         let json = serde_json::to_string(event).expect("events are JSON");
@@ -157,11 +272,15 @@ mod tests {
         let id = Uuid::from_u128(5);
         let (seq, at) = (Seq(3), Micros(7));
         let membership = Membership { room: room.clone(), seq, by: by.clone(), at };
+        let closure = |by| Closure { room: room.clone(), seq, by, at };
         let state = RoomState { room: room.clone(), name: "Tea".to_owned(), seq, read: Seq(1), unread: 2, closed: true };
         for event in [
             Event::Message(Message { room: room.clone(), seq, id, by: by.clone(), text: "x\n\"".to_owned(), at }),
             Event::Joined(membership.clone()),
             Event::Left(membership),
+            Event::Closed(closure(None)),
+            Event::Closed(closure(Some(by.clone()))),
+            Event::Reopened(closure(Some(by.clone()))),
             Event::Welcome { user: "ada".to_owned(), epoch: id, version: 1, build: "b".to_owned(), rooms: vec![state] },
             Event::Sent { room: room.clone(), id, seq },
             Event::Read { room: room.clone(), seq, unread: 4 },
@@ -186,11 +305,14 @@ mod tests {
         let by = Person { user: "ben".to_owned(), name: None };
         let joined = Event::Joined(Membership { room: room.clone(), seq: Seq(8), by: by.clone(), at: Micros(1) });
         let here = Presence { room: room.clone(), count: 1, users: vec![by] };
+        let tea = room.clone();
         let written = crate::protocol::RoomPage {
             room,
             name: "Tea".to_owned(),
             topic: "of tea".to_owned(),
-            closed: false,
+            closed: true,
+            idle: Idle::Week,
+            may_open: true,
             member: true,
             members: 3,
             as_of: Seq(8),
@@ -198,12 +320,23 @@ mod tests {
             read: Seq(2),
             events: vec![joined.clone()],
             older: Some(Seq(8)),
-            newer: false,
+            newer: true,
             here: here.clone(),
         };
         let json = serde_json::to_string(&written).expect("pages are JSON");
-        let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page();
-        assert_eq!((page.member, page.as_of, page.epoch, page.older), (true, Seq(8), Uuid::from_u128(4), Some(Seq(8))));
+        let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page().expect("whole");
+        assert_eq!((page.member, page.as_of, page.epoch, page.read), (true, Seq(8), Uuid::from_u128(4), Seq(2)));
+        assert_eq!((page.older, page.newer), (Some(Seq(8)), true));
+        let about = About {
+            room: tea,
+            name: "Tea".to_owned(),
+            topic: "of tea".to_owned(),
+            members: 3,
+            closed: true,
+            may_open: true,
+            idle: "week".to_owned(),
+        };
+        assert_eq!(page.about, about);
         assert_eq!((page.events, page.here), (vec![joined], Some(here)));
     }
 
@@ -215,6 +348,7 @@ mod tests {
             Refusal::Unavailable,
             Refusal::Internal,
             Refusal::NotMember,
+            Refusal::NotAllowed,
             Refusal::Closed,
             Refusal::TooMany,
         ] {

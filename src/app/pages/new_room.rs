@@ -4,16 +4,19 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use super::page;
-use crate::app::parts::field::{PageField, TextField, WholeRefusal};
+use crate::app::parts::field::{ChoiceField, PageField, TextField, WholeRefusal};
 use crate::app::parts::frame::{Frame, PageHead, Pane};
-use crate::protocol::{Field, ROOM_NAME_MAX, TOPIC_MAX};
+use crate::app::request::request;
+use crate::protocol::{Field, Idle, ROOM_NAME_MAX, TOPIC_MAX};
 
 #[component]
 pub fn NewRoom() -> impl IntoView {
     const ACTION: &str = "create_room";
+    let idle = request().map_or(Idle::Never, |request| request.room_idle).as_str();
+    let choices = Idle::ALL.map(|idle| (idle.as_str(), said(idle)));
     view! {
         <Title text="A new room"/>
-        {page(|me, rooms| async move {
+        {page(move |me, rooms| async move {
             Ok(view! {
                 <Frame me=me rooms=rooms pane=Pane::Page>
                     <main id="main" class="sheet">
@@ -41,6 +44,15 @@ pub fn NewRoom() -> impl IntoView {
                                     maxlength=TOPIC_MAX
                                     required=false
                                 />
+                                <ChoiceField
+                                    action=ACTION
+                                    name="idle"
+                                    label="Close it by itself"
+                                    field=Field::Idle
+                                    choices=choices.to_vec()
+                                    default=idle
+                                    hint="A closed room can still be read, and you can open it again."
+                                />
                                 <p class="hint">"Everyone with an account here can find the room, join it and read all of it."</p>
                                 <p class="actions">
                                     <button class="button">"Make the room"</button>
@@ -52,5 +64,16 @@ pub fn NewRoom() -> impl IntoView {
                 </Frame>
             })
         })}
+    }
+}
+
+/// A choice, in words.
+fn said(idle: Idle) -> &'static str {
+    match idle {
+        Idle::Never => "Never",
+        Idle::Hour => "After an hour without a message",
+        Idle::Day => "After a day without a message",
+        Idle::Week => "After a week without a message",
+        Idle::Month => "After a month without a message",
     }
 }

@@ -9,27 +9,27 @@ use uuid::Uuid;
 use super::page;
 use crate::app::actions::read_room;
 use crate::app::form;
+use crate::app::live::wire::{About, Opening};
 use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
 use crate::app::parts::frame::{Frame, Pane};
-use crate::app::parts::here::Here;
 use crate::app::parts::line::Line;
-use crate::app::parts::room::{Opening, Room, older_html};
+use crate::app::parts::room::{Room, line_after, members, past_html};
 use crate::app::parts::rows::{self, Reader};
 use crate::app::request::request;
 use crate::app::time;
-use crate::protocol::{Event, Field, Me, Micros, Person, Presence, Refusal, RoomPage as Page, Slug};
+use crate::protocol::{Event, Field, Me, Micros, Person, Presence, Refusal, RoomPage as Page, Seq, Slug};
 
 #[component]
 pub fn RoomPage() -> impl IntoView {
     let asked = use_params_map().with_untracked(|params| params.get("slug").unwrap_or_default());
-    let (before, after) = use_query_map().with_untracked(|query| {
+    let (before, after, at) = use_query_map().with_untracked(|query| {
         let seq = |name| query.get(name).and_then(|seq| seq.parse::<i64>().ok());
-        (seq("before"), seq("after"))
+        (seq("before"), seq("after"), seq("at"))
     });
     page(move |me, rooms| async move {
         let slug = Slug::new(asked.clone());
         let read = match &slug {
-            Ok(slug) => read_room(slug.to_string(), before, after).await,
+            Ok(slug) => read_room(slug.to_string(), before, after, at).await,
             Err(_) => Err(Refusal::NoRoom),
         };
         let page = match read {
@@ -44,7 +44,12 @@ pub fn RoomPage() -> impl IntoView {
             return Ok(view! { <Frame me=me rooms=rooms pane=Pane::Page current=current><Outside page=page/></Frame> }.into_any());
         }
         let inside = me.clone();
-        Ok(view! { <Frame me=me rooms=rooms pane=Pane::Room current=current><Inside me=inside page=page/></Frame> }.into_any())
+        let unread = rooms.iter().find(|room| room.room == page.room).map_or(0, |room| room.unread);
+        let at = at.map(Seq);
+        Ok(view! {
+            <Frame me=me rooms=rooms pane=Pane::Room current=current><Inside me=inside page=page unread=unread at=at/></Frame>
+        }
+        .into_any())
     })
 }
 
@@ -86,27 +91,18 @@ fn Outside(page: Page) -> impl IntoView {
     }
 }
 
-/// "3 members"
-fn members(count: u32) -> String {
-    if count == 1 { "One member".to_owned() } else { format!("{count} members") }
-}
-
 /// A room from the inside.
 #[component]
-fn Inside(me: Me, page: Page) -> impl IntoView {
+fn Inside(me: Me, page: Page, unread: u32, at: Option<Seq>) -> impl IntoView {
     const ACTION: &str = "post_message";
     let request = request();
     let now = request.as_ref().map_or(Micros(0), |request| request.now);
     let wall = request.as_ref().map(|request| request.wall.clone());
     let wall = move |at| wall.as_ref().map_or_else(|| time::utc(at), |wall| wall(at));
     let reader = Reader { me: &me.person.user, now, wall: &wall };
-    let latest = !page.newer;
-    let unread = page
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::Message(message) if message.seq > page.read && message.by.user != me.person.user));
-    let (html, above) = rows::page(&page.events, latest.then_some(page.read), &reader);
-    let silent = page.older.is_none() && latest && !page.events.iter().any(|event| matches!(event, Event::Message(_)));
+    let line = line_after(page.read, page.older, &page.events).filter(|_| unread > 0);
+    let (html, above) = rows::page(&page.events, line, &reader);
+    let html = past_html(&page.room, page.older, &html);
     let last = page.events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
     let slug = page.room.clone();
     let address = format!("/room/{slug}");
@@ -114,30 +110,36 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
     let nonce = use_nonce().map_or(Uuid::nil(), |nonce| Uuid::new_v5(&Uuid::NAMESPACE_OID, nonce.as_bytes()));
     let why = form::why(ACTION, Field::Text).or_else(|| form::why_whole(ACTION));
     let opening = Opening {
+        about: About {
+            room: slug.clone(),
+            name: page.name.clone(),
+            topic: page.topic,
+            members: page.members,
+            closed: page.closed,
+            may_open: page.may_open,
+            idle: page.idle.to_string(),
+        },
         id: me.id,
         user: me.person.user.clone(),
-        room: slug.clone(),
-        name: page.name.clone(),
         as_of: page.as_of,
         epoch: page.epoch,
-        latest,
-        closed: page.closed,
+        at,
+        older: page.older,
+        newer: last.filter(|_| page.newer),
         above_at: above.at,
-        above_author: above.author,
+        above_author: above.author.unwrap_or_default(),
+        events: above.notes,
+        read: page.read,
+        unread,
+        here: with_reader(page.here, &me.person),
         nonce: if form::refused(ACTION).is_some() { form::typed(ACTION, "nonce").parse().unwrap_or(nonce) } else { nonce },
-        typed: form::typed(ACTION, "text"),
-        why,
+        text: form::typed(ACTION, "text"),
+        message: why.unwrap_or_default(),
         page: request.as_ref().map(|request| request.path.clone()).unwrap_or_default(),
         zone: request.as_ref().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone()),
         text_max: request.as_ref().map_or(4000, |request| request.text_max),
     };
-    let older = page.older.map(|seq| older_html(&slug, seq)).unwrap_or_default();
-    let empty = silent.then(|| view! { <p class="empty">"Nobody has said anything here yet. The first word is yours."</p> });
-    let newer = page.newer.then(|| {
-        let next = last.map(|seq| view! { <a href=format!("{address}?after={seq}#first")>"Newer messages"</a> });
-        view! { <p class="turn">{next} <a href=address.clone()>"To the latest"</a></p> }
-    });
-    let mark_read = (unread && latest).then(|| {
+    let mark_read = (unread > 0 && !page.newer).then(|| {
         view! {
             <form method="post" action="/actions/mark_read">
                 <PageField/>
@@ -147,34 +149,15 @@ fn Inside(me: Me, page: Page) -> impl IntoView {
             </form>
         }
     });
-    let topic = (!page.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{page.topic}</p> });
-    let closed = page.closed;
     view! {
         <Title text=page.name.clone()/>
         <main id="main" class="room">
-            <header class="head">
-                <a class="back" href="/">"Rooms"</a>
-                <div class="title">
-                    <h1><bdi>{page.name}</bdi></h1>
-                    {topic}
-                </div>
-                <Here presence=with_reader(page.here, &me.person)/>
-                <button type="button" class="round" popovertarget="room-menu" aria-label="About this room">"⋯"</button>
-                <div class="popover" id="room-menu" popover="auto">
-                    <p class="hint">{members(page.members)}</p>
-                    <PostButton action="leave_room" name="room" value=slug.to_string() label="Leave the room" class="button quiet small"/>
-                </div>
-            </header>
             <Room opening=opening>
-                <span id="first"></span>
-                <div inner_html=older></div>
-                <ol class="rows" inner_html=html></ol>
-                {newer}
-                {empty}
+                <div inner_html=html></div>
             </Room>
             <div class="foot">
                 <Line/>
-                {(!closed).then(|| view! { <span class="scripted">"Enter sends, Shift+Enter breaks the line"</span> })}
+                <span class="scripted">"Enter sends, Shift+Enter breaks the line"</span>
                 <div class="plain">
                     {mark_read}
                     <a href=address>"Show what is new"</a>

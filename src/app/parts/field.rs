@@ -84,6 +84,44 @@ pub fn TextField(
     }
 }
 
+/// A labelled choice, as it was made before the form was refused.
+#[component]
+pub fn ChoiceField(
+    /// The endpoint that the form posts to.
+    action: &'static str,
+    name: &'static str,
+    label: &'static str,
+    /// The field by which a refusal names it.
+    field: Field,
+    /// What is sent for each choice, and what it says.
+    choices: Vec<(&'static str, &'static str)>,
+    /// What is sent where nobody chooses.
+    default: &'static str,
+    /// A sentence below it.
+    hint: &'static str,
+) -> impl IntoView {
+    let why = form::why(action, field);
+    let id = format!("{action}-{name}");
+    let (why_id, hint_id) = (format!("{id}-why"), format!("{id}-hint"));
+    let refused = why.is_some();
+    let described = if refused { format!("{why_id} {hint_id}") } else { hint_id.clone() };
+    let typed = form::typed(action, name);
+    let chosen = choices.iter().map(|(value, _)| *value).find(|value| *value == typed).unwrap_or(default);
+    let choices = choices.into_iter().map(|(value, says)| {
+        view! { <option value=value selected=value == chosen>{says}</option> }
+    });
+    view! {
+        <div class="field">
+            <label for=id.clone()>{label}</label>
+            <select id=id name=name autofocus=refused aria-invalid=refused.then_some("true") aria-describedby=described>
+                {choices.collect_view()}
+            </select>
+            {why.map(|why| view! { <p class="why" id=why_id>{why}</p> })}
+            <p class="hint" id=hint_id>{hint}</p>
+        </div>
+    }
+}
+
 /// Why a form was refused, where that belongs to none of its fields.
 #[component]
 pub fn WholeRefusal(action: &'static str) -> impl IntoView {

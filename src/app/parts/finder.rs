@@ -27,6 +27,10 @@ pub fn finder(mac: bool) -> impl IntoView {
             event.prevent_default();
             first.click();
             clear();
+            // Where the page turns and stays, one goes on by writing.
+            if let Some(composer) = all(".composer textarea").first() {
+                let _ = composer.focus();
+            }
         }
     };
     view! {

@@ -3,17 +3,10 @@
 use leptos::prelude::*;
 
 use super::avatar::{hue, initial};
-use crate::app::live::live;
 use crate::protocol::Presence;
 
-#[island]
-pub fn Here(presence: Presence) -> impl IntoView {
-    let here = RwSignal::new(presence);
-    Effect::new(move |_| {
-        if let Some(presence) = live().presence.get() {
-            here.set(presence);
-        }
-    });
+#[component]
+pub fn Here(here: RwSignal<Presence>) -> impl IntoView {
     let shown = move || {
         here.with(|here| {
             let faces = here.users.iter().take(3).map(|person| {

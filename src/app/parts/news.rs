@@ -69,5 +69,5 @@ pub fn News(
 /// Where one goes on reading.
 fn first_unread(room: &RoomItem) -> String {
     let RoomItem { room, unread, read, .. } = room;
-    if *unread > ON_A_PAGE { format!("/room/{room}?after={read}#first") } else { format!("/room/{room}#new") }
+    if *unread > ON_A_PAGE { format!("/room/{room}?at={}#new", read.next()) } else { format!("/room/{room}#new") }
 }

@@ -1,78 +1,82 @@
-//! A room from the inside, as far as it lives: its log and the composer below it.
+//! A room from the inside, as far as it lives: its head, its log and the composer below it.
 //!
 //! The page comes with the rows that the log had ([`super::rows::page`]); they stay as they are, and what comes in afterwards is
-//! laid out below them by the same function. When the log cannot be followed any more, everything is shown anew.
+//! laid out below them by the same function. When another room is turned to, or the log cannot be followed any more, the rows are
+//! written anew, again by the same function.
 
 use std::rc::Rc;
 
 use leptos::ev::{KeyboardEvent, SubmitEvent};
 use leptos::html::{Div, Section, Textarea};
 use leptos::prelude::*;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement, ScrollIntoViewOptions, ScrollLogicalPosition};
 
-use super::rows::{Above, LiveRow, Reader, Row};
+use super::here::Here;
+use super::rows::{self, Above, LiveRow, Reader, Row};
 use super::text::push_escaped;
 use crate::app::live::outbox::{Item, State};
+use crate::app::live::rooms::count;
+use crate::app::live::wire::{About, Opening, Page};
 use crate::app::live::{Account, Change, Line, browser, live};
 use crate::app::request::WallTime;
 use crate::app::{form, time};
-use crate::protocol::{Event, Message, Micros, Person, Seq, Slug};
+use crate::protocol::{Event, Message, Micros, Person, Presence, Seq, Slug};
 
 /// Scrolled up by no more than this many pixels, one is still at the end.
 const NEAR_END: i32 = 24;
 /// The most rows that the composer grows to.
 const COMPOSER_ROWS: usize = 8;
+/// More is fetched when less than this many heights of the log are left to scroll.
+const AHEAD: i32 = 1;
+/// Rows that a log may grow to while its end is read, and how many of them are left then: the older ones are fetched again
+/// by who scrolls up.
+const ROWS_MAX: usize = 400;
+const ROWS_LEFT: usize = 150;
 
-/// What the page knows of the room when it is written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Opening {
-    /// Who reads.
-    pub id: Uuid,
-    pub user: String,
-    pub room: Slug,
-    pub name: String,
-    /// The last event of the log when it was read.
-    pub as_of: Seq,
-    pub epoch: Uuid,
-    /// Whether this is the latest page of the log: only then does what comes in belong below it.
-    pub latest: bool,
-    pub closed: bool,
-    /// What the next row follows: see [`Above`].
-    pub above_at: Option<Micros>,
-    pub above_author: Option<String>,
-    /// New for each form; see `post_message`.
-    pub nonce: Uuid,
-    /// What a refused form had in it, and why it was refused.
-    pub typed: String,
-    pub why: Option<String>,
-    /// The path that the page was asked for under.
-    pub page: String,
-    /// The zone that its times are in.
-    pub zone: String,
-    /// The most characters in a message.
-    pub text_max: u32,
+/// Messages that the reader has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unread {
+    /// The place after the last that is read.
+    from: Seq,
+    /// How many, up to [`UNREAD_MAX`](crate::protocol::UNREAD_MAX).
+    count: u32,
 }
 
 #[island]
 pub fn Room(opening: Opening, children: Children) -> impl IntoView {
-    let Opening { id, user, room, name, as_of, epoch, latest, closed, above_at, above_author, .. } = opening;
-    let Opening { nonce, typed, why, page, zone, text_max, .. } = opening;
+    let Opening { about, id, user, as_of, epoch, at, older, newer, above_at, above_author, events, .. } = opening;
+    let Opening { read, unread, here, nonce, text, message, page, zone, text_max, .. } = opening;
     let me = Account { id, user };
-    let above = Above { at: above_at, author: above_author };
+    let above = Above { at: above_at, author: (!above_author.is_empty()).then_some(above_author), notes: events };
     let log = NodeRef::<Section>::new();
     let past = NodeRef::<Div>::new();
     let composer = NodeRef::<Textarea>::new();
-    let address = format!("/room/{room}");
 
     // Everything of the log that came after the page, or instead of it.
     let rows = RwSignal::new(Vec::<Row>::new());
     // One's own that have not arrived.
     let waiting = RwSignal::new(Vec::<Item>::new());
     let line = RwSignal::new(Line::Fine);
-    let paper = Paper { room, me: me.user.clone(), zone, above, at_end: true, height: None };
-    let place = Place { log, paper: StoredValue::new(paper), below: RwSignal::new(0) };
+    let here = RwSignal::new(here);
+    let paper =
+        Paper { room: about.room.clone(), me: me.user.clone(), zone, above, older, at_end: true, seen: true, height: None };
+    let place = Place {
+        log,
+        past,
+        paper: StoredValue::new(paper),
+        about: RwSignal::new(about),
+        rows,
+        newer: RwSignal::new(newer),
+        below: RwSignal::new(0),
+        far: RwSignal::new(false),
+        unread: RwSignal::new((unread > 0).then(|| Unread { from: read.next(), count: unread })),
+        line_above: RwSignal::new(true),
+        first_new: RwSignal::new(None),
+        slow: RwSignal::new(false),
+    };
+    let about = place.about;
 
     Effect::new(move |_| {
         let live = live();
@@ -84,40 +88,26 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
                 live.arrived(item.id);
             }
         }
-        let show = move |change| match change {
-            Change::Show(event) => {
-                let laid_out = place.paper.try_update_value(|paper| {
-                    let others = matches!(&event, Event::Message(message) if message.by.user != paper.me);
-                    Some((paper.lay_out_next(&event)?, others))
-                });
-                let Some((row, others)) = laid_out.flatten() else { return };
-                let new_day = row.day.is_some();
-                place.before_growing(others);
-                rows.update(|rows| rows.push(row));
-                if new_day {
-                    place.paper.with_value(Paper::name_days);
-                }
-            }
-            Change::Replace { events, older } => {
-                let all = place.paper.try_update_value(|paper| {
-                    paper.above = Above::default();
-                    events.iter().filter_map(|event| paper.lay_out_next(event)).collect()
-                });
-                if let Some(past) = past.get_untracked() {
-                    past.set_inner_html(&older.map(|seq| older_html(&place.room(), seq)).unwrap_or_default());
-                }
-                rows.set(all.unwrap_or_default());
-            }
-        };
-        live.open(room, latest.then_some(as_of), epoch, Rc::new(show));
+        let show = move |change| place.show(change);
+        live.open(room, newer.is_none().then_some(as_of), at, epoch, Rc::new(show));
         // The reader may have moved before the page came to life, or come to a message by its address.
+        if let (Some(at), None) = (at, browser::place_in_address())
+            && let Some(message) = place.in_past(&format!("#s{at}"))
+        {
+            scroll_to(&message, ScrollLogicalPosition::Center);
+        }
         place.scrolled();
     });
     Effect::new(move |_| {
-        let room = place.room();
+        let room = about.with(|about| about.room.clone());
         waiting.set(live().waiting.get().into_iter().filter(|item| item.room == room).collect());
     });
     Effect::new(move |_| line.set(live().line.get()));
+    Effect::new(move |_| {
+        if let Some(presence) = live().presence.get() {
+            here.set(presence);
+        }
+    });
 
     // What waits, laid out as it will stand when it has arrived. There is little of it: all of it at every change.
     let drafts = move || {
@@ -133,71 +123,207 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
             rows.collect_view()
         })
     };
-    let jump = move |_| {
-        place.to_end();
+    let to_end = move |_| {
+        if place.newer.get_untracked().is_some() {
+            live().turn_to_end()
+        } else {
+            place.to_end()
+        }
         if let Some(composer) = composer.get_untracked() {
             let _ = composer.focus();
         }
     };
     let sent = move || {
-        if latest {
-            place.to_end();
+        // What one has just said stands at the end of the latest page.
+        if place.newer.get_untracked().is_some() {
+            live().turn_to_end()
         } else {
-            // What one has just said stands at the end of the latest page.
-            let _ = location().assign(&format!("/room/{}#end", place.room()));
+            place.to_end()
+        }
+        place.unread.set(None);
+    };
+    let keyed = move |event: KeyboardEvent| {
+        // Who begins to type means to write.
+        let types = event.key().chars().count() == 1 && !matches!(event.key().as_str(), " " | "?");
+        if types
+            && !event.ctrl_key()
+            && !event.meta_key()
+            && !event.alt_key()
+            && let Some(composer) = composer.get_untracked()
+        {
+            let _ = composer.focus();
         }
     };
-    let form = (!closed).then(|| {
-        let form = Form { room: place.room(), name, as_of, nonce, typed, why, page, text_max };
-        compose(form, composer, sent)
-    });
+    let closed_page = page.clone();
+    let head = head(about, here, page.clone());
+    let form = compose(Form { about, log, as_of, nonce, typed: text, why: message, page, text_max }, composer, sent);
     view! {
+        {head}
         <div class="log-frame">
-            <section class="log" role="log" aria-label="Messages" tabindex="0" node_ref=log on:scroll=move |_| place.scrolled()>
+            {move || place.unread_chip()}
+            <section
+                class="log"
+                role="log"
+                aria-label="Messages"
+                aria-busy=move || place.slow.get().then_some("true")
+                tabindex="0"
+                node_ref=log
+                on:scroll=move |_| place.scrolled()
+                on:keydown=keyed
+            >
                 <div class="pages">
-                    <div node_ref=past>{children()}</div>
+                    // Read by who reads it; announced is only what comes in.
+                    <div node_ref=past aria-live="off">{children()}</div>
                     <ol class="rows">
-                        <For each=move || rows.get() key=|row| row.seq let:row>
-                            <LiveRow row=row/>
+                        <For each=move || rows.get() key=|row| (row.seq, row.until) let:row>
+                            <LiveRow row=row first_new=place.first_new/>
                         </For>
                     </ol>
+                    {move || place.newer_links()}
                     // Announced when they have arrived.
                     <ol class="rows" aria-live="off">{drafts}</ol>
                     <span id="end"></span>
                 </div>
             </section>
+            {move || place.slow.get().then(|| view! { <p class="slow" role="status">"On its way…"</p> })}
             {move || {
                 let below = place.below.get();
-                (below > 0)
-                    .then(|| view! { <button type="button" class="jump" on:click=jump>{format!("{below} new below")}</button> })
+                let words = match below {
+                    0 if place.far.get() => "To the newest".to_owned(),
+                    0 => return None,
+                    _ => format!("{below} new below"),
+                };
+                Some(view! { <button type="button" class="jump" on:click=to_end>{words}</button> })
             }}
         </div>
-        {closed
-            .then(|| {
-                view! {
-                    <p class="composer closed">
-                        "This room is closed. It can still be read. " <a href=address>"To the latest"</a>
-                    </p>
-                }
-            })}
+        {move || about.with(|about| about.closed).then(|| closed(about, closed_page.clone()))}
         {form}
     }
 }
 
-/// The way to what is before `seq`.
-#[must_use]
-pub fn older_html(room: &Slug, seq: Seq) -> String {
-    format!("<p class=\"turn\"><a href=\"/room/{room}?before={seq}\">Older messages</a></p>")
+/// What stands above the log: what the room is, who is here, and what one can do about it.
+fn head(about: RwSignal<About>, here: RwSignal<Presence>, page: String) -> impl IntoView {
+    let topic = move || {
+        about.with(|about| (!about.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{about.topic.clone()}</p> }))
+    };
+    let close = {
+        let page = page.clone();
+        move || {
+            let may = about.with(|about| about.may_open && !about.closed);
+            may.then(|| room_form("close_room", "Close the room", about, page.clone()))
+        }
+    };
+    view! {
+        <header class="head">
+            <a class="back" href="/">"Rooms"</a>
+            <div class="title">
+                <h1><bdi>{move || about.with(|about| about.name.clone())}</bdi></h1>
+                {topic}
+            </div>
+            <Here here=here/>
+            <button type="button" class="round" popovertarget="room-menu" aria-label="About this room">"⋯"</button>
+            <div class="popover" id="room-menu" popover="auto">
+                {topic}
+                <p class="hint">{move || about.with(|about| members(about.members))}</p>
+                {move || about.with(|about| closes(&about.idle)).map(|closes| view! { <p class="hint">{closes}</p> })}
+                {close}
+                {room_form("leave_room", "Leave the room", about, page)}
+            </div>
+        </header>
+    }
 }
 
-/// Where the reader is in the log. The log begins at its end (`flex-direction: column-reverse`), so places are counted upwards
-/// from there and are negative.
+/// What stands in the composer's place when the room is closed.
+fn closed(about: RwSignal<About>, page: String) -> impl IntoView {
+    let open = move || about.with(|about| about.may_open).then(|| room_form("reopen_room", "Open it again", about, page.clone()));
+    view! {
+        <div class="composer closed">
+            <p>"This room is closed. All that was said can still be read."</p>
+            {open}
+        </div>
+    }
+}
+
+/// A button that does something with the room on the screen.
+fn room_form(action: &'static str, label: &'static str, about: RwSignal<About>, page: String) -> impl IntoView {
+    view! {
+        <form method="post" action=format!("/actions/{action}")>
+            <input type="hidden" name=form::PAGE value=page/>
+            <input type="hidden" name="room" value=move || about.with(|about| about.room.to_string())/>
+            <button class="button quiet small">{label}</button>
+        </form>
+    }
+}
+
+/// When a room closes by itself, in a sentence; `idle` is as [`About::idle`] has it.
+fn closes(idle: &str) -> Option<&'static str> {
+    Some(match idle {
+        "hour" => "Closes after an hour without a message",
+        "day" => "Closes after a day without a message",
+        "week" => "Closes after a week without a message",
+        "month" => "Closes after a month without a message",
+        _ => return None,
+    })
+}
+
+/// "3 members"
+#[must_use]
+pub fn members(count: u32) -> String {
+    if count == 1 { "One member".to_owned() } else { format!("{count} members") }
+}
+
+/// A page of the log, with what stands above it: the way to what is older, or the log's beginning.
+#[must_use]
+pub fn past_html(room: &Slug, older: Option<Seq>, rows: &str) -> String {
+    let mut out = String::with_capacity(rows.len() + 200);
+    out.push_str("<div class=\"older\">");
+    out.push_str(&older_html(room, older));
+    out.push_str("</div><span id=\"first\"></span><ol class=\"rows\">");
+    out.push_str(rows);
+    out.push_str("</ol>");
+    out.push_str("<p class=\"empty\">Nobody has said anything here yet. The first word is yours.</p>");
+    out
+}
+
+/// The way to what is before `seq`; without one, the room begins here.
+fn older_html(room: &Slug, seq: Option<Seq>) -> String {
+    match seq {
+        Some(seq) => format!("<p class=\"turn\"><a href=\"/room/{room}?before={seq}\">Older messages</a></p>"),
+        None => "<p class=\"begins\">The room begins here.</p>".to_owned(),
+    }
+}
+
+/// Where to draw the line above what is unread: after `read`, if what was read can be seen above it, or is nothing.
+#[must_use]
+pub fn line_after(read: Seq, older: Option<Seq>, events: &[Event]) -> Option<Seq> {
+    let first = events.iter().filter_map(Event::place).map(|(_, seq)| seq).next()?;
+    (older.is_none() || first <= read).then_some(read)
+}
+
+/// Where the reader is in the log, and what is shown of it. The log begins at its end (`flex-direction: column-reverse`), so
+/// places are counted upwards from there and are negative.
 #[derive(Clone, Copy)]
 struct Place {
     log: NodeRef<Section>,
+    /// What the page came with, and what was fetched above it.
+    past: NodeRef<Div>,
     paper: StoredValue<Paper>,
+    about: RwSignal<About>,
+    rows: RwSignal<Vec<Row>>,
+    /// The last event that is shown, where there is more after it.
+    newer: RwSignal<Option<Seq>>,
     /// Messages of others that came in below what the reader sees.
     below: RwSignal<u32>,
+    /// Whether the reader is more than a screen away from the end.
+    far: RwSignal<bool>,
+    /// What was unread when the room was opened, until it has been looked at.
+    unread: RwSignal<Option<Unread>>,
+    /// Whether the line above what is unread is above what the reader sees, or not on the page at all.
+    line_above: RwSignal<bool>,
+    /// The first message that came in while nobody looked.
+    first_new: RwSignal<Option<Seq>>,
+    /// The room that is turned to is long in coming.
+    slow: RwSignal<bool>,
 }
 
 impl Place {
@@ -205,17 +331,186 @@ impl Place {
         self.paper.with_value(|paper| paper.room.clone())
     }
 
-    /// Something will be put at the end. Who is there stays there; who is elsewhere sees no line move.
-    fn before_growing(self, by_others: bool) {
-        let Some(log) = self.log.get_untracked() else { return };
-        let (at_end, height) = self.paper.with_value(|paper| (paper.at_end, paper.height));
-        if at_end {
-            return;
+    fn show(self, change: Change) {
+        match change {
+            Change::Show(event) => self.show_next(&event),
+            Change::Turn(page) => self.turn(*page),
+            Change::Older { events, older } => self.show_older(&events, older),
+            Change::Newer { events, newer } => {
+                let last = events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
+                self.before_growing();
+                for event in &events {
+                    if let Some(row) = self.paper.try_update_value(|paper| paper.lay_out_next(event)).flatten() {
+                        self.put(row);
+                    }
+                }
+                self.newer.update(|end| *end = if newer { last.or(*end) } else { None });
+                // Where there is still more to fetch is known when the rows are there.
+                request_animation_frame(move || self.scrolled());
+            }
+            // A room that is fetched anew stays on the screen until it comes.
+            Change::Slow(about) if about.room == self.room() => {}
+            Change::Slow(about) => {
+                self.paper.update_value(|paper| {
+                    paper.room = about.room.clone();
+                    paper.older = None;
+                });
+                self.about.set(about);
+                self.slow.set(true);
+                self.clear("");
+            }
         }
-        if by_others {
+    }
+
+    /// Takes away all that is shown; `past` is what stands there instead.
+    fn clear(self, past_html: &str) {
+        if let Some(past) = self.past.get_untracked() {
+            past.set_inner_html(past_html);
+        }
+        self.rows.set(Vec::new());
+        self.first_new.set(None);
+        self.below.set(0);
+    }
+
+    /// Shows the next event of the log below the others.
+    fn show_next(self, event: &Event) {
+        match event {
+            Event::Joined(_) => self.about.update(|about| about.members += 1),
+            Event::Left(_) => self.about.update(|about| about.members = about.members.saturating_sub(1)),
+            Event::Closed(_) => self.about.update(|about| about.closed = true),
+            Event::Reopened(_) => self.about.update(|about| about.closed = false),
+            _ => {}
+        }
+        let hidden = document().hidden();
+        let laid_out = self.paper.try_update_value(|paper| {
+            let others = matches!(event, Event::Message(message) if message.by.user != paper.me);
+            let unseen = others && paper.seen && (hidden || !paper.at_end);
+            if unseen {
+                // Below the line its author is named again.
+                paper.above.author = None;
+                paper.seen = false;
+            }
+            let row = paper.lay_out_next(event)?;
+            Some((row, others && !paper.at_end, unseen))
+        });
+        let Some((row, below, unseen)) = laid_out.flatten() else { return };
+        let new_day = row.day.is_some();
+        if unseen {
+            self.drop_line();
+            self.first_new.set(Some(row.seq));
+        }
+        if below {
             self.below.update(|below| *below += 1);
         }
-        if height.is_some() {
+        self.before_growing();
+        self.put(row);
+        self.trim();
+        if new_day {
+            self.paper.with_value(Paper::name_days);
+        }
+    }
+
+    /// Puts a row below the others; what it takes the place of may have come with the page.
+    fn put(self, row: Row) {
+        if row.seq != row.until
+            && let Some(there) = self.in_past(&format!("#s{}", row.seq))
+        {
+            there.remove();
+        }
+        self.rows.update(|rows| rows::put(rows, row));
+    }
+
+    /// Shows a page instead of everything that is shown.
+    fn turn(self, page: Page) {
+        let Page { about, read, events, older, newer, .. } = page;
+        let unread = live().rooms.with_untracked(|rooms| rooms.unread(&about.room));
+        let last = events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
+        let other = self.room() != about.room || self.slow.get_untracked();
+        let html = self.paper.try_update_value(|paper| {
+            paper.room = about.room.clone();
+            (paper.older, paper.at_end, paper.seen, paper.height) = (older, true, true, None);
+            let line = line_after(read, older, &events).filter(|_| unread > 0);
+            let (html, above) = paper.page(&events, line);
+            paper.above = above;
+            past_html(&paper.room, older, &html)
+        });
+        self.clear(&html.unwrap_or_default());
+        self.slow.set(false);
+        self.newer.set(last.filter(|_| newer));
+        self.unread.set((unread > 0).then(|| Unread { from: read.next(), count: unread }));
+        self.about.set(about);
+        let named = browser::place_in_address().and_then(|named| self.in_past(&named));
+        if let Some(place) = named.as_ref().filter(|place| place.id() != "new") {
+            let _ = place.class_list().add_1("found");
+            scroll_to(place, ScrollLogicalPosition::Center);
+        } else if let Some(line) = named.or_else(|| self.in_past("#new").filter(|_| other)) {
+            scroll_to(&line, ScrollLogicalPosition::Start);
+        } else {
+            self.to_end();
+        }
+        self.scrolled();
+    }
+
+    /// Shows what is before everything that is shown; what the reader sees stays where it is, since places count from the end.
+    fn show_older(self, events: &[Event], older: Option<Seq>) {
+        let Some(past) = self.past.get_untracked() else { return };
+        let html = self.paper.try_update_value(|paper| {
+            paper.older = older;
+            (paper.page(events, None).0, older_html(&paper.room, older))
+        });
+        let Some((rows, older)) = html else { return };
+        let Ok(Some(link)) = past.query_selector(".older") else { return };
+        // The link that was there may have been what the reader stood on.
+        let focused = document().active_element().is_some_and(|focused| link.contains(Some(&focused)));
+        link.set_inner_html(&older);
+        let below = past.query_selector(".rows .day time").ok().flatten();
+        let _ = link.insert_adjacent_html("afterend", &format!("<ol class=\"rows\">{rows}</ol>"));
+        // A day that both pages have is named once.
+        if let (Some(below), Ok(above)) = (below, past.query_selector_all(".rows:first-of-type .day time"))
+            && let Some(above) = above.get(above.length().saturating_sub(1)).and_then(|day| day.dyn_into::<Element>().ok())
+            && above.get_attribute("datetime") == below.get_attribute("datetime")
+            && let Some(row) = below.parent_element()
+        {
+            row.remove();
+        }
+        if focused && let Some(log) = self.log.get_untracked() {
+            let _ = log.focus();
+        }
+        request_animation_frame(move || self.scrolled());
+    }
+
+    /// The line above what is unread, if it came with a page, has been seen.
+    fn drop_line(self) {
+        if let Some(line) = self.in_past("#new") {
+            line.remove();
+        }
+        self.unread.set(None);
+    }
+
+    fn in_past(self, selector: &str) -> Option<Element> {
+        self.past.get_untracked()?.query_selector(selector).ok().flatten()
+    }
+
+    /// Drops the oldest rows of a log that has grown long, while its end is read.
+    fn trim(self) {
+        let at_end = self.paper.with_value(|paper| paper.at_end);
+        if !at_end || self.rows.with_untracked(Vec::len) <= ROWS_MAX {
+            return;
+        }
+        self.rows.update(|rows| {
+            rows.drain(..rows.len() - ROWS_LEFT);
+        });
+        let Some(first) = self.rows.with_untracked(|rows| rows.first().map(|row| row.seq)) else { return };
+        self.paper.update_value(|paper| paper.older = Some(first));
+        if let Some(past) = self.past.get_untracked() {
+            past.set_inner_html(&past_html(&self.room(), Some(first), ""));
+        }
+    }
+
+    /// Something will be put at the end. Who is there stays there; who is elsewhere sees no line move.
+    fn before_growing(self) {
+        let Some(log) = self.log.get_untracked() else { return };
+        if self.paper.with_value(|paper| paper.at_end || paper.height.is_some()) {
             return;
         }
         self.paper.update_value(|paper| paper.height = Some(log.scroll_height()));
@@ -229,14 +524,81 @@ impl Place {
 
     fn scrolled(self) {
         let Some(log) = self.log.get_untracked() else { return };
-        let at_end = log.scroll_top() > -NEAR_END;
+        let (below, height) = (-log.scroll_top(), log.client_height());
+        let above = log.scroll_height() - height - below;
+        let newer = self.newer.get_untracked();
+        let at_end = below < NEAR_END && newer.is_none();
         if at_end != self.paper.with_value(|paper| paper.at_end) {
             self.paper.update_value(|paper| paper.at_end = at_end);
             live().at_end(at_end);
         }
-        if at_end && self.below.get_untracked() > 0 {
-            self.below.set(0);
+        if at_end {
+            if !document().hidden() {
+                self.paper.update_value(|paper| paper.seen = true);
+            }
+            if self.below.get_untracked() > 0 {
+                self.below.set(0);
+            }
         }
+        let far = newer.is_some() || below > height;
+        if far != self.far.get_untracked() {
+            self.far.set(far);
+        }
+        self.look_for_line(&log);
+        if self.slow.get_untracked() {
+            return;
+        }
+        if above < height * AHEAD
+            && let Some(older) = self.paper.with_value(|paper| paper.older)
+        {
+            live().older(older);
+        }
+        if below < height
+            && let Some(newer) = newer
+        {
+            live().newer(newer);
+        }
+    }
+
+    /// Whether the line above what is unread is above what the reader sees.
+    fn look_for_line(self, log: &HtmlElement) {
+        if self.unread.with_untracked(Option::is_none) {
+            return;
+        }
+        let top = log.get_bounding_client_rect().top();
+        let above = self.in_past("#new").is_none_or(|line| line.get_bounding_client_rect().bottom() < top);
+        if above != self.line_above.get_untracked() {
+            self.line_above.set(above);
+        }
+        if !above {
+            // Reached: it need not be offered any more.
+            self.unread.set(None);
+        }
+    }
+
+    /// The way up to the first message that is unread.
+    fn unread_chip(self) -> Option<impl IntoView> {
+        let Unread { from, count: unread } = self.unread.get().filter(|_| self.line_above.get())?;
+        let address = self.about.with(|about| format!("/room/{}?at={from}#new", about.room));
+        let up = move |event: leptos::ev::MouseEvent| {
+            if let Some(line) = self.in_past("#new") {
+                event.prevent_default();
+                scroll_to(&line, ScrollLogicalPosition::Start);
+                if let Some(log) = self.log.get_untracked() {
+                    let _ = log.focus();
+                }
+            }
+            self.unread.set(None);
+        };
+        Some(view! { <a class="jump up" href=address on:click=up>{count(unread)} " new, from here"</a> })
+    }
+
+    /// The ways on from a page that is not the end of the log.
+    fn newer_links(self) -> Option<impl IntoView> {
+        let last = self.newer.get()?;
+        let address = self.about.with(|about| format!("/room/{}", about.room));
+        let next = format!("{address}?after={last}#first");
+        Some(view! { <p class="turn"><a href=next>"Newer messages"</a> <a href=address>"To the latest"</a></p> })
     }
 
     fn to_end(self) {
@@ -246,6 +608,12 @@ impl Place {
     }
 }
 
+fn scroll_to(to: &Element, place: ScrollLogicalPosition) {
+    let options = ScrollIntoViewOptions::new();
+    options.set_block(place);
+    to.scroll_into_view_with_scroll_into_view_options(&options);
+}
+
 /// What rows are laid out on, and where on it the reader is.
 struct Paper {
     room: Slug,
@@ -253,7 +621,11 @@ struct Paper {
     zone: String,
     /// What the next row follows.
     above: Above,
+    /// There is more before the first event that is shown.
+    older: Option<Seq>,
     at_end: bool,
+    /// Whether the reader has seen everything that came in.
+    seen: bool,
     /// How high the log was before what has just come in.
     height: Option<i32>,
 }
@@ -270,6 +642,12 @@ impl Paper {
     fn lay_out(&self, event: &Event, above: &mut Above) -> Option<Row> {
         let wall = |at| browser::wall(&self.zone, at);
         Row::of(event, above, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
+    }
+
+    /// Lays out a whole page, with a line after what is `read`.
+    fn page(&self, events: &[Event], read: Option<Seq>) -> (String, Above) {
+        let wall = |at| browser::wall(&self.zone, at);
+        rows::page(events, read, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
     }
 
     /// What waits, as it will come back.
@@ -344,24 +722,24 @@ fn waiting_row(item: Item, row: Row, down: bool, composer: NodeRef<Textarea>) ->
 
 /// What the composer is rendered with.
 struct Form {
-    room: Slug,
-    name: String,
+    about: RwSignal<About>,
+    log: NodeRef<Section>,
     as_of: Seq,
     nonce: Uuid,
     typed: String,
-    why: Option<String>,
+    /// Why it was refused; empty when it was not.
+    why: String,
     page: String,
     text_max: u32,
 }
 
 /// Where messages are written. Without scripts it is a form; with them, what is sent goes to the outbox, and `sent` is told.
 fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send + 'static) -> impl IntoView {
-    let Form { room, name, as_of, nonce, typed, why, page, text_max } = form;
+    let Form { about, log, as_of, nonce, typed, why, page, text_max } = form;
     let max = usize::try_from(text_max).unwrap_or(usize::MAX);
-    let refused = why.is_some();
-    let notice = RwSignal::new(why);
-    let slug = room.to_string();
-    let room = StoredValue::new(room);
+    let refused = !why.is_empty();
+    let notice = RwSignal::new(refused.then_some(why));
+    let room = Memo::new(move |_| about.with(|about| about.room.clone()));
     // What the field holds has changed.
     let changed = move || {
         let Some(field) = field.get_untracked() else { return };
@@ -381,22 +759,38 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             notice.set(near.then(|| format!("{} characters left", max - length)));
         }
     };
-    Effect::new(move |_| {
-        let Some(field) = field.get() else { return };
-        // What was typed before this page came to life goes before what was left in an earlier one.
-        if field.value().is_empty()
-            && let Some(draft) = room.with_value(|room| live().draft(room))
-        {
-            field.set_value(&draft);
+    Effect::new(move |before: Option<Slug>| {
+        let room = room.get();
+        let Some(field) = field.get() else { return room };
+        let draft = live().draft(&room);
+        match before {
+            // What was typed before this page came to life goes before what was left in an earlier one.
+            None => {
+                if field.value().is_empty()
+                    && let Some(draft) = draft
+                {
+                    field.set_value(&draft);
+                }
+                if !refused {
+                    changed();
+                }
+            }
+            // Another room: what was being written in the one before is kept there.
+            Some(before) if before != room => {
+                field.set_value(&draft.unwrap_or_default());
+                changed();
+                if browser::has_keyboard() {
+                    let _ = field.focus();
+                }
+            }
+            Some(_) => {}
         }
-        if !refused {
-            changed();
-        }
+        room
     });
     let typing = move |_| {
         changed();
         if let Some(field) = field.get_untracked() {
-            room.with_value(|room| live().keep_draft(room, &field.value()));
+            room.with_untracked(|room| live().keep_draft(room, &field.value()));
         }
     };
     let send = move || {
@@ -406,7 +800,7 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
         if text.trim().is_empty() || text.chars().count() > max {
             return;
         }
-        room.with_value(|room| {
+        room.with_untracked(|room| {
             live().write(room, text);
             live().keep_draft(room, "");
         });
@@ -427,9 +821,14 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
         if event.key() == "Enter" && !event.shift_key() && !event.ctrl_key() && !event.alt_key() && !composing {
             event.prevent_default();
             send();
+        } else if event.key() == "Escape"
+            && !composing
+            && let Some(log) = log.get_untracked()
+        {
+            let _ = log.focus();
         }
     };
-    let label = format!("Message to {name}");
+    let label = move || about.with(|about| format!("Message to {}", about.name));
     let mut inside = String::new();
     if !typed.is_empty() {
         // HTML drops a line break at the beginning.
@@ -437,9 +836,15 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
         push_escaped(&mut inside, &typed);
     }
     view! {
-        <form class="composer" method="post" action="/actions/post_message" on:submit=submitted>
+        <form
+            class="composer"
+            method="post"
+            action="/actions/post_message"
+            hidden=move || about.with(|about| about.closed)
+            on:submit=submitted
+        >
             <input type="hidden" name=form::PAGE value=page/>
-            <input type="hidden" name="room" value=slug/>
+            <input type="hidden" name="room" value=move || room.with(Slug::to_string)/>
             <input type="hidden" name="nonce" value=nonce.to_string()/>
             <input type="hidden" name="seen" value=as_of.to_string()/>
             <p class="notice" id="text-notice" role="status">{move || notice.get()}</p>
@@ -448,7 +853,7 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
                     node_ref=field
                     name="text"
                     rows="1"
-                    aria-label=label.clone()
+                    aria-label=label
                     placeholder=label
                     aria-describedby="text-notice"
                     aria-invalid=refused.then_some("true")

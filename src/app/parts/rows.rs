@@ -4,10 +4,10 @@
 use leptos::prelude::*;
 
 use super::avatar;
-use super::text::{push_escaped, push_text};
+use super::text::{is_emoji, push_escaped, push_text};
 use crate::app::request::WallTime;
 use crate::app::time;
-use crate::protocol::{Event, Micros, Person, Seq};
+use crate::protocol::{Event, Membership, Message, Micros, Person, Seq};
 
 /// Messages of one author that are no further apart than this stand together.
 const TOGETHER: i64 = 5 * 60 * 1_000_000;
@@ -20,19 +20,24 @@ pub struct Reader<'a> {
     pub wall: &'a dyn Fn(Micros) -> WallTime,
 }
 
-/// What the next row follows: it decides whether a new day begins, and whether the author is named again.
+/// What the next row follows: it decides whether a new day begins, whether the author is named again, and whether a join is
+/// folded into the note above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Above {
     /// When the row above was, if there is one.
     pub at: Option<Micros>,
     /// Who wrote it, if it is a message.
     pub author: Option<String>,
+    /// What it tells of, if it is a note: joins and leaves, in their order.
+    pub notes: Vec<Event>,
 }
 
-/// An event, laid out.
+/// An event, laid out; or some joins and leaves that follow each other, as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub seq: Seq,
+    /// The last event in it; `seq` is the first.
+    pub until: Seq,
     /// The line above it, where a day begins.
     pub day: Option<Day>,
     pub class: &'static str,
@@ -50,46 +55,68 @@ pub struct Day {
     pub name: String,
 }
 
+/// The most joins and leaves in one row.
+const FOLD: usize = 100;
+
+/// The line above the first message that is unread.
+const NEW: &str = "<li id=\"new\" class=\"day new\"><span>New</span></li>";
+
 impl Row {
-    /// Lays `event` out below `above`, which becomes it. None for an event that is not shown.
+    /// Lays `event` out below `above`, which becomes it. None for an event that is not shown. A join or leave right after
+    /// others gives their row anew, with the same `seq`: see [`put`].
     #[must_use]
     pub fn of(event: &Event, above: &mut Above, reader: &Reader<'_>) -> Option<Self> {
         let mut html = String::new();
-        let (seq, at, class, id, author) = match event {
+        let before = above.at;
+        match event {
             Event::Message(message) => {
+                let begins_day = begins_day(before, message.at, reader);
                 let mine = message.by.user == reader.me;
                 let more = above.author.as_deref() == Some(&message.by.user)
-                    && above.at.is_some_and(|at| message.at.0 - at.0 <= TOGETHER)
-                    && !begins_day(above, message.at, reader);
+                    && before.is_some_and(|at| message.at.0 - at.0 <= TOGETHER)
+                    && !begins_day;
                 let class = match (mine, more) {
                     (false, false) => "message",
                     (false, true) => "message more",
                     (true, false) => "message mine",
                     (true, true) => "message mine more",
                 };
-                html.reserve(message.text.len() + 220);
-                push_message(&mut html, &message.by, message.at, &message.text, more, reader);
-                (message.seq, message.at, class, mine.then(|| message.id.to_string()), Some(message.by.user.clone()))
+                html.reserve(message.text.len() + 300);
+                push_message(&mut html, message, more, reader);
+                let id = mine.then(|| message.id.to_string());
+                let day = begins_day.then(|| Day::of(message.at, reader));
+                *above = Above { at: Some(message.at), author: Some(message.by.user.clone()), notes: Vec::new() };
+                Some(Self { seq: message.seq, until: message.seq, day, class, id, html })
             }
-            Event::Joined(membership) => {
-                push_note(&mut html, &membership.by, " joined");
-                (membership.seq, membership.at, "note", None, None)
+            Event::Joined(membership) | Event::Left(membership) => {
+                let begins_day = begins_day(before, membership.at, reader);
+                let mut notes = std::mem::take(&mut above.notes);
+                if begins_day || notes.len() >= FOLD {
+                    notes.clear();
+                }
+                notes.push(event.clone());
+                push_notes(&mut html, &notes);
+                let seq = notes.first().and_then(Event::place).map_or(membership.seq, |(_, seq)| seq);
+                let day = begins_day.then(|| Day::of(membership.at, reader));
+                *above = Above { at: Some(membership.at), author: None, notes };
+                Some(Self { seq, until: membership.seq, day, class: "note", id: None, html })
             }
-            Event::Left(membership) => {
-                push_note(&mut html, &membership.by, " left");
-                (membership.seq, membership.at, "note", None, None)
+            Event::Closed(closure) | Event::Reopened(closure) => {
+                let (by_someone, by_itself) = if matches!(event, Event::Closed(_)) {
+                    (" closed the room", "This room closed by itself: nobody had said anything for a while")
+                } else {
+                    (" opened the room again", "This room was opened again")
+                };
+                if let Some(by) = &closure.by {
+                    push_name(&mut html, by);
+                }
+                html.push_str(if closure.by.is_some() { by_someone } else { by_itself });
+                let day = begins_day(before, closure.at, reader).then(|| Day::of(closure.at, reader));
+                *above = Above { at: Some(closure.at), author: None, notes: Vec::new() };
+                Some(Self { seq: closure.seq, until: closure.seq, day, class: "note", id: None, html })
             }
-            _ => return None,
-        };
-        let day = begins_day(above, at, reader).then(|| {
-            let wall = (reader.wall)(at);
-            let mut date = String::with_capacity(10);
-            time::push_date(&mut date, &wall);
-            let name = time::day_name(&wall, &(reader.wall)(reader.now), &(reader.wall)(time::day_before(reader.now)));
-            Day { date, name }
-        });
-        *above = Above { at: Some(at), author };
-        Some(Self { seq, day, class, id, html })
+            _ => None,
+        }
     }
 
     /// Writes the row: a list item, and one for the day before it where one begins.
@@ -115,13 +142,35 @@ impl Row {
     }
 }
 
-/// Whether the moment `at` is on another day than the row above.
-fn begins_day(above: &Above, at: Micros, reader: &Reader<'_>) -> bool {
-    above.at.is_none_or(|before| !time::same_day(&(reader.wall)(before), &(reader.wall)(at)))
+impl Day {
+    fn of(at: Micros, reader: &Reader<'_>) -> Self {
+        let wall = (reader.wall)(at);
+        let mut date = String::new();
+        time::push_date(&mut date, &wall);
+        let name = time::day_name(&wall, &(reader.wall)(reader.now), &(reader.wall)(time::day_before(reader.now)));
+        Self { date, name }
+    }
 }
 
-/// Writes the inside of a message. Those that follow one of the same author keep name and time for who cannot see that.
-fn push_message(out: &mut String, by: &Person, at: Micros, text: &str, more: bool, reader: &Reader<'_>) {
+/// Puts a row below the others; one with the `seq` of the last takes its place.
+pub fn put(rows: &mut Vec<Row>, mut row: Row) {
+    if let Some(last) = rows.last_mut().filter(|last| last.seq == row.seq) {
+        row.day = last.day.take();
+        *last = row;
+    } else {
+        rows.push(row);
+    }
+}
+
+/// Whether the moment `at` is on another day than the row above.
+fn begins_day(before: Option<Micros>, at: Micros, reader: &Reader<'_>) -> bool {
+    before.is_none_or(|before| !time::same_day(&(reader.wall)(before), &(reader.wall)(at)))
+}
+
+/// Writes the inside of a message. Those that follow one of the same author keep name and time for who cannot see that. The
+/// time leads to the message, once it has a place in the log.
+fn push_message(out: &mut String, message: &Message, more: bool, reader: &Reader<'_>) {
+    let Message { room, seq, by, text, at, .. } = message;
     if !more {
         out.push_str("<span class=\"avatar ");
         out.push_str(avatar::hue(&by.user));
@@ -131,46 +180,118 @@ fn push_message(out: &mut String, by: &Person, at: Micros, text: &str, more: boo
     }
     out.push_str("<div class=\"by\"><bdi>");
     push_escaped(out, by.shown());
-    out.push_str("</bdi> <time datetime=\"");
-    time::push_iso(out, at);
+    out.push_str("</bdi> ");
+    let placed = *seq > Seq::ZERO;
+    if placed {
+        let seq = seq.to_string();
+        for part in ["<a class=\"at\" href=\"/room/", room.as_str(), "?at=", &seq, "#s", &seq, "\">"] {
+            out.push_str(part);
+        }
+    }
+    out.push_str("<time datetime=\"");
+    time::push_iso(out, *at);
     out.push_str("\">");
-    time::push_clock(out, &(reader.wall)(at));
-    out.push_str("</time></div><p dir=\"auto\">");
+    time::push_clock(out, &(reader.wall)(*at));
+    out.push_str("</time>");
+    if placed {
+        out.push_str("</a>");
+    }
+    out.push_str("</div><div class=\"text");
+    if is_emoji(text) {
+        out.push_str(" big");
+    }
+    out.push_str("\" dir=\"auto\">");
     push_text(out, text);
-    out.push_str("</p>");
+    out.push_str("</div>");
 }
 
-fn push_note(out: &mut String, by: &Person, what: &str) {
+/// The most names of a group in a note.
+const NAMED: usize = 3;
+
+/// What people have done, all in all: whether they joined in the first of their notes, and in the last.
+const GROUPS: [(bool, bool, &str); 4] =
+    [(true, true, " joined"), (true, false, " came and went"), (false, true, " left and came back"), (false, false, " left")];
+
+/// Writes a note: who joined and who left, in a line; all of them below it, for who wants to know, where they are many.
+fn push_notes(out: &mut String, notes: &[Event]) {
+    let mut people: Vec<(&Person, bool, bool)> = Vec::new();
+    for event in notes {
+        let (Event::Joined(Membership { by, .. }) | Event::Left(Membership { by, .. })) = event else { continue };
+        let joined = matches!(event, Event::Joined(_));
+        match people.iter_mut().find(|(person, ..)| person.user == by.user) {
+            Some((.., last)) => *last = joined,
+            None => people.push((by, joined, joined)),
+        }
+    }
+    let group = |first: bool, last: bool| people.iter().filter(move |(_, f, l)| (*f, *l) == (first, last)).map(|(by, ..)| *by);
+    let many = GROUPS.iter().any(|&(first, last, _)| group(first, last).count() > NAMED);
+    if many {
+        out.push_str("<details><summary>");
+    }
+    let mut between = "";
+    for (first, last, what) in GROUPS {
+        let count = group(first, last).count();
+        if count == 0 {
+            continue;
+        }
+        out.push_str(between);
+        between = " · ";
+        let named = if count > NAMED { NAMED - 1 } else { count };
+        for (at, by) in group(first, last).take(named).enumerate() {
+            out.push_str(match at {
+                0 => "",
+                _ if at + 1 == count => " and ",
+                _ => ", ",
+            });
+            push_name(out, by);
+        }
+        if count > named {
+            out.push_str(" and ");
+            out.push_str(&(count - named).to_string());
+            out.push_str(" others");
+        }
+        out.push_str(what);
+    }
+    if many {
+        out.push_str("</summary><ul>");
+        for (first, last, what) in GROUPS {
+            for by in group(first, last) {
+                out.push_str("<li>");
+                push_name(out, by);
+                out.push_str(what);
+                out.push_str("</li>");
+            }
+        }
+        out.push_str("</ul></details>");
+    }
+}
+
+fn push_name(out: &mut String, by: &Person) {
     out.push_str("<bdi>");
     push_escaped(out, by.shown());
     out.push_str("</bdi>");
-    out.push_str(what);
 }
 
-/// The inside of a message that waits to be sent: as it will look, without its author's place among the others.
-#[must_use]
-pub fn waiting_html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 24);
-    push_text(&mut out, text);
-    out
-}
-
-/// A row that has come in since the page was written.
+/// A row that has come in since the page was written; the line "New" stands above the one that `first_new` names.
 #[component]
-pub fn LiveRow(row: Row) -> impl IntoView {
+pub fn LiveRow(row: Row, first_new: RwSignal<Option<Seq>>) -> impl IntoView {
+    let seq = row.seq;
     view! {
+        {move || (first_new.get() == Some(seq)).then(|| view! { <li id="new" class="day new"><span>"New"</span></li> })}
         {row.day.map(|day| view! { <li class="day"><time datetime=day.date>{day.name}</time></li> })}
         <li id=format!("s{}", row.seq) data-id=row.id class=row.class inner_html=row.html></li>
     }
 }
 
-/// A page of the log as one piece of HTML, with a line above the first message of others after `read`, and what a row below it
-/// would follow.
+/// A page of the log as one piece of HTML, with a line above the first message of others after `read` where what is before it
+/// is on the page too or is nothing, and what a row below it would follow.
 #[must_use]
 pub fn page(events: &[Event], read: Option<Seq>, reader: &Reader<'_>) -> (String, Above) {
-    let mut out = String::with_capacity(events.len() * 400);
+    let mut out = String::with_capacity(events.len() * 420);
     let mut above = Above::default();
     let mut unread = read;
+    let mut rows: Vec<Row> = Vec::with_capacity(events.len());
+    let mut line = None;
     for event in events {
         if let (Event::Message(message), Some(read)) = (event, unread)
             && message.seq > read
@@ -179,11 +300,17 @@ pub fn page(events: &[Event], read: Option<Seq>, reader: &Reader<'_>) -> (String
             unread = None;
             // Below the line its author is named again.
             above.author = None;
-            out.push_str("<li class=\"day new\">New</li>");
+            line = Some(message.seq);
         }
         if let Some(row) = Row::of(event, &mut above, reader) {
-            row.push(&mut out);
+            put(&mut rows, row);
         }
+    }
+    for row in &rows {
+        if line == Some(row.seq) {
+            out.push_str(NEW);
+        }
+        row.push(&mut out);
     }
     (out, above)
 }
@@ -191,7 +318,7 @@ pub fn page(events: &[Event], read: Option<Seq>, reader: &Reader<'_>) -> (String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Membership, Message, Slug};
+    use crate::protocol::{Closure, Slug};
     use uuid::Uuid;
 
     const NOON: i64 = 1_795_176_000_000_000;
@@ -245,6 +372,79 @@ mod tests {
         assert!(html.contains("<bdi>&lt;i&gt;</bdi> joined"), "{html}");
     }
 
+    fn turn(seq: i64, user: &str, joined: bool) -> Event {
+        let by = Person { user: user.to_owned(), name: None };
+        let membership =
+            Membership { room: Slug::new("tea").expect("a slug"), seq: Seq(seq), by, at: Micros(NOON + seq * 1_000_000) };
+        if joined { Event::Joined(membership) } else { Event::Left(membership) }
+    }
+
+    /// What people read of the only row that the events make.
+    fn note(events: &[Event]) -> String {
+        let (html, _) = page(events, None, &reader());
+        assert_eq!(html.matches("<li id=").count(), 1, "{html}");
+        let (_, note) = html.split_once("class=\"note\">").expect("a note");
+        note.replace("<bdi>", "").replace("</bdi>", "").replace("</li>", "").replace("<li>", "|")
+    }
+
+    #[test]
+    fn joins_and_leaves_that_follow_each_other_are_one_note() {
+        assert_eq!(note(&[turn(1, "ben", true), turn(2, "cy", true)]), "ben and cy joined");
+        assert_eq!(note(&[turn(1, "ben", true), turn(2, "cy", false), turn(3, "di", true)]), "ben and di joined · cy left");
+        assert_eq!(note(&[turn(1, "ben", true), turn(2, "cy", true), turn(3, "ben", false)]), "cy joined · ben came and went");
+        assert_eq!(note(&[turn(1, "ben", false), turn(2, "ben", true)]), "ben left and came back");
+        let crowd: Vec<Event> =
+            (1..=5).map(|seq| turn(seq, ["a", "b", "c", "d", "e", "f"][usize::try_from(seq).unwrap_or(0)], true)).collect();
+        assert_eq!(
+            note(&crowd),
+            "<details><summary>b, c and 3 others joined</summary><ul>|b joined|c joined|d joined|e joined|f joined</ul></details>"
+        );
+        assert_eq!(classes(&[turn(1, "a", true), message(2, "ben", 0, "x"), turn(3, "b", true)]), ["note", "message", "note"]);
+    }
+
+    #[test]
+    fn a_join_that_comes_in_is_folded_into_the_note_above_it() {
+        let events = [turn(1, "a", true), turn(2, "b", true), turn(3, "c", false)];
+        let (whole, _) = page(&events, None, &reader());
+        let (_, mut above) = page(&events[..2], None, &reader());
+        let row = Row::of(&events[2], &mut above, &reader()).expect("a row");
+        assert_eq!((row.seq, row.until), (Seq(1), Seq(3)), "it takes the place of the row that is there");
+        let mut pushed = String::new();
+        row.push(&mut pushed);
+        assert!(whole.ends_with(&pushed), "{whole}\n{pushed}");
+    }
+
+    #[test]
+    fn a_message_is_reached_by_its_time_and_what_waits_is_not() {
+        let (html, _) = page(&[message(7, "ben", 0, "x")], None, &reader());
+        assert!(html.contains("<a class=\"at\" href=\"/room/tea?at=7#s7\"><time"), "{html}");
+        let (html, _) = page(&[message(0, "ada", 0, "x")], None, &reader());
+        assert!(!html.contains("<a "), "{html}");
+    }
+
+    #[test]
+    fn a_closing_says_whose_doing_it_was() {
+        let room = Slug::new("tea").expect("a slug");
+        let by = Some(Person { user: "ben".to_owned(), name: Some("<Ben>".to_owned()) });
+        let closure = |seq, by| Closure { room: room.clone(), seq: Seq(seq), by, at: Micros(NOON) };
+        let events = [
+            message(1, "ben", 0, "a"),
+            Event::Closed(closure(2, None)),
+            Event::Reopened(closure(3, by.clone())),
+            message(4, "ben", 0, "b"),
+            Event::Closed(closure(5, by)),
+        ];
+        assert_eq!(classes(&events), ["message", "note", "note", "message", "note"]);
+        let (html, _) = page(&events, None, &reader());
+        for said in [
+            "This room closed by itself",
+            "<bdi>&lt;Ben&gt;</bdi> opened the room again",
+            "<bdi>&lt;Ben&gt;</bdi> closed the room",
+        ] {
+            assert_eq!(html.matches(said).count(), 1, "{html}");
+        }
+    }
+
     #[test]
     fn a_line_stands_above_the_first_unread_message_of_others() {
         let events = [message(1, "ben", 0, "a"), message(2, "ada", 0, "b"), message(3, "ben", 0, "c"), message(4, "ben", 0, "d")];
@@ -263,7 +463,7 @@ mod tests {
             let row = Row::of(&event, &mut above, &reader()).expect("a row");
             let mut pushed = String::new();
             row.push(&mut pushed);
-            let live = LiveRow(LiveRowProps { row }).to_html().replace("<!>", "");
+            let live = LiveRow(LiveRowProps { row, first_new: RwSignal::new(None) }).to_html().replace("<!>", "");
             assert_eq!(live, pushed);
         }
     }

@@ -10,6 +10,7 @@ mod programs;
 mod rooms;
 mod writer;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin};
 use self::passwords::Passwords;
+pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
 pub(super) use self::writer::Reply;
 pub use self::writer::Sent;
@@ -30,7 +32,7 @@ use super::config::Settings;
 use super::live::Hub;
 use super::store::accounts::UserRow;
 use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
-use crate::protocol::{Field, Me, Person, Refusal, Slug};
+use crate::protocol::{Field, Idle, Me, Person, Refusal, Slug};
 
 type SendLimit = RateLimiter<UserId, governor::state::keyed::DashMapStateStore<UserId>, DefaultClock>;
 
@@ -60,6 +62,12 @@ impl Actor {
 /// The chat: everything that the doors can ask.
 #[derive(Clone)]
 pub struct Chat(Arc<Inner>);
+
+impl fmt::Debug for Chat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chat").finish_non_exhaustive()
+    }
+}
 
 struct Inner {
     store: Store,
@@ -207,6 +215,14 @@ impl Chat {
 /// [`Refusal::NoRoom`] when it is none: there can be no such room.
 pub fn slug(text: impl Into<String>) -> Result<Slug, Refusal> {
     Slug::new(text).map_err(|_| Refusal::NoRoom)
+}
+
+/// The choice that a client sent; none where it sent none.
+///
+/// # Errors
+/// [`Refusal::BadForm`] when it is none of [`Idle`]'s.
+pub fn idle(text: Option<&str>) -> Result<Option<Idle>, Refusal> {
+    text.map(str::parse).transpose().map_err(|_| Refusal::BadForm { field: Field::Idle })
 }
 
 /// A field that must not be empty.

@@ -3,10 +3,10 @@
 use super::writer::{MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
 use crate::protocol::{
-    Event, Field, FoundRoom, FoundRooms, Micros, Presence, QUERY_MAX, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq,
-    Slug, TOPIC_MAX,
+    Event, Field, FoundRoom, FoundRooms, Idle, Micros, Presence, QUERY_MAX, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage,
+    RoomState, Seq, Slug, TOPIC_MAX,
 };
-use crate::server::store::log::Page;
+pub use crate::server::store::log::Page;
 use crate::server::store::rooms::{self, FoundRow, RoomRow, Search, Turn};
 use crate::server::store::{RoomId, UserId, log};
 
@@ -70,14 +70,16 @@ impl Chat {
         Ok(FoundRooms { rooms, total, page, pages })
     }
 
-    /// Makes a room, with oneself as its first member.
+    /// Makes a room, with oneself as its first member. It closes after `idle` without a message; where that is not chosen, the
+    /// server's setting holds.
     ///
     /// # Errors
     /// A refusal that names its field; [`Refusal::TooMany`] when one has made as many as the server allows; or a fault.
-    pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str) -> Result<Slug, Refusal> {
+    pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str, idle: Option<Idle>) -> Result<Slug, Refusal> {
         let name = names::line(filled(name, Field::Name)?, ROOM_NAME_MAX, Field::Name)?;
         let topic = names::line(topic, TOPIC_MAX, Field::Topic)?;
-        let make = MakeRoom { slug: names::slug(&name), name, topic, by: actor.person.clone(), user: actor.user };
+        let idle = idle.unwrap_or(self.settings().room_idle);
+        let make = MakeRoom { slug: names::slug(&name), name, topic, idle, by: actor.person.clone(), user: actor.user };
         self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
     }
 
@@ -102,6 +104,43 @@ impl Chat {
         self.write(|answer| Write::Turn { room, user, by, turn, answer }).await
     }
 
+    /// Closes a room: it takes no more messages and members, and stays as it is to read. One that is closed stays closed.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`]; [`Refusal::NotAllowed`] to who is neither its maker nor an administrator, and for the first rooms;
+    /// or a fault.
+    pub async fn close_room(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        self.set_closed(actor, room, true).await
+    }
+
+    /// Opens a closed room again; how long it has been idle counts from now. One that is open stays open.
+    ///
+    /// # Errors
+    /// As [`Chat::close_room`].
+    pub async fn reopen_room(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        self.set_closed(actor, room, false).await
+    }
+
+    async fn set_closed(&self, actor: &Actor, room: &Slug, closed: bool) -> Result<(), Refusal> {
+        let (room, actor) = (room.clone(), Box::new(actor.clone()));
+        self.write(|answer| Write::SetClosed { room, closed, actor, answer }).await
+    }
+
+    /// Closes every room in which nobody has said anything for as long as it may be idle, as of the moment `at`. Several nodes
+    /// may do so at once. Returns how many this one closed.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn close_idle(&self, at: Micros) -> Result<usize, Refusal> {
+        let mut rooms = 0;
+        loop {
+            match self.write(|answer| Write::CloseIdle { at, answer }).await? {
+                0 => return Ok(rooms),
+                closed => rooms += closed,
+            }
+        }
+    }
+
     /// Everything in `room` up to `seq` has been read; a cursor never moves back, nor past the log's end.
     ///
     /// # Errors
@@ -111,25 +150,14 @@ impl Chat {
         self.write(|answer| Write::Read { room, user, seq, answer }).await
     }
 
-    /// A page of a room: the latest, or what is before or after a place. Who is no member sees its name and topic only.
+    /// A page of a room: the latest, or what is before, after or around a place. Who is no member sees its name and topic only.
     ///
     /// # Errors
     /// [`Refusal::NoRoom`], or a fault.
-    pub async fn read_room(
-        &self,
-        actor: &Actor,
-        room: &Slug,
-        before: Option<Seq>,
-        after: Option<Seq>,
-    ) -> Result<RoomPage, Refusal> {
+    pub async fn read_room(&self, actor: &Actor, room: &Slug, page: Page) -> Result<RoomPage, Refusal> {
         let mut tx = self.store().read().await.map_err(fault)?;
         let conn = &mut tx.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
-        let page = match (before, after) {
-            (Some(seq), _) => Page::Before(seq),
-            (None, Some(seq)) => Page::After(seq),
-            (None, None) => Page::Latest,
-        };
         let rows =
             if row.member() { log::page(conn, row.id, room, page, PAGE).await.map_err(fault)? } else { log::PageRows::default() };
         tx.commit().await.map_err(fault)?;
@@ -138,6 +166,8 @@ impl Chat {
             room: room.clone(),
             member: row.member(),
             closed: row.closed,
+            idle: row.idle().map_err(fault)?,
+            may_open: may_open(actor, row.created_by),
             members: u32::try_from(row.member_count).unwrap_or_default(),
             as_of: row.last(),
             epoch: self.epoch(),
@@ -202,4 +232,10 @@ pub(in crate::server) fn state(row: &RoomRow) -> Result<RoomState, Refusal> {
         unread: row.unread(),
         closed: row.closed,
     })
+}
+
+/// Whether someone may close and open a room made by `created_by`: who made it, and administrators. The rooms that are there
+/// from the start, made by nobody, stay open.
+pub(super) fn may_open(actor: &Actor, created_by: Option<UserId>) -> bool {
+    created_by.is_some_and(|maker| maker == actor.user || actor.admin)
 }

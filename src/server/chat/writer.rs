@@ -7,12 +7,13 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{fault, names, now};
-use crate::protocol::{Event, Membership, Message, Micros, Person, Refusal, Seq, Slug};
+use super::rooms::may_open;
+use super::{Actor, fault, names, now};
+use crate::protocol::{Closure, Event, Idle, Membership, Message, Micros, Person, Refusal, Seq, Slug};
 use crate::server::config::Settings;
 use crate::server::live::{Connection, Hub, News};
 use crate::server::store::accounts::NewAccount;
-use crate::server::store::rooms::{self, NEWCOMERS, Turn};
+use crate::server::store::rooms::{self, NEWCOMERS, NewRoom, Turn};
 use crate::server::store::{Conn, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
 
 /// Changes that may wait for the writer; whoever brings more waits to hand them over.
@@ -20,6 +21,9 @@ pub(super) const QUEUE: usize = 4096;
 
 /// Changes in one transaction.
 const BATCH: usize = 1024;
+
+/// Idle rooms that are closed in one transaction.
+const CLOSINGS: i64 = 100;
 
 /// How often a transaction that met another node's is run again.
 const TRIES: usize = 5;
@@ -94,6 +98,7 @@ pub(super) struct MakeRoom {
     pub slug: String,
     pub name: String,
     pub topic: String,
+    pub idle: Idle,
     pub user: UserId,
     pub by: Person,
 }
@@ -118,6 +123,18 @@ pub(super) enum Write {
         answer: Answer<()>,
     },
     MakeRoom(Box<MakeRoom>, Answer<Slug>),
+    /// Closes a room, or opens it again.
+    SetClosed {
+        room: Slug,
+        closed: bool,
+        actor: Box<Actor>,
+        answer: Answer<()>,
+    },
+    /// Closes rooms that are idle at the moment `at`, up to [`CLOSINGS`]. Answered with how many it closed.
+    CloseIdle {
+        at: Micros,
+        answer: Answer<usize>,
+    },
     SignUp(Box<Newcomer>, Answer<()>),
     /// Answered when everything before it has been written.
     Flush(Answer<()>),
@@ -139,7 +156,12 @@ impl Write {
                 waiting,
                 outcome.and_then(|done| if let Done::Made(slug) = done { Ok(slug) } else { Err(Refusal::Internal) }),
             ),
+            Self::CloseIdle { answer: waiting, .. } => answer(
+                waiting,
+                outcome.and_then(|done| if let Done::Closed(rooms) = done { Ok(rooms) } else { Err(Refusal::Internal) }),
+            ),
             Self::Turn { answer: waiting, .. }
+            | Self::SetClosed { answer: waiting, .. }
             | Self::Read { answer: waiting, .. }
             | Self::SignUp(_, waiting)
             | Self::Flush(waiting) => answer(waiting, outcome.map(|_| ())),
@@ -152,6 +174,8 @@ impl Write {
 enum Done {
     Sent(Sent),
     Made(Slug),
+    /// So many rooms.
+    Closed(usize),
     Other,
 }
 
@@ -329,6 +353,10 @@ impl Writer {
                 Ok(Ok(Done::Other))
             }
             Write::MakeRoom(make, _) => self.make_room(conn, make, written).await.map(|done| done.map(Done::Made)),
+            Write::SetClosed { room, closed, actor, .. } => {
+                self.set_closed(conn, room, *closed, actor, written).await.map(|done| done.map(|()| Done::Other))
+            }
+            Write::CloseIdle { at, .. } => self.close_idle(conn, *at, written).await.map(|rooms| Ok(Done::Closed(rooms))),
             Write::SignUp(newcomer, _) => {
                 self.sign_up(conn, &newcomer.account, written).await.map(|done| done.map(|()| Done::Other))
             }
@@ -380,6 +408,46 @@ impl Writer {
         Ok(Ok(()))
     }
 
+    async fn set_closed(
+        &self,
+        conn: &mut Conn<'_>,
+        room: &Slug,
+        closed: bool,
+        actor: &Actor,
+        written: &mut Written,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let at = now();
+        let Some(place) = rooms::take_place(conn, room, at).await? else { return Ok(Err(Refusal::NoRoom)) };
+        let standing = rooms::standing(conn, place.id, actor.user).await?;
+        if standing.kind != "public" && !standing.member {
+            return Ok(Err(Refusal::NoRoom));
+        }
+        if !may_open(actor, standing.created_by) {
+            return Ok(Err(Refusal::NotAllowed));
+        }
+        if place.closed == closed {
+            return self.give_back(conn).await;
+        }
+        let seq = Seq(place.seq);
+        rooms::set_closed(conn, place.id, closed, actor.user, seq, at).await?;
+        let closure = Closure { room: room.clone(), seq, by: Some(actor.person.clone()), at };
+        let event = if closed { Event::Closed(closure) } else { Event::Reopened(closure) };
+        written.news.push(News::new(place.id, None, &event));
+        Ok(Ok(()))
+    }
+
+    /// Closes what is idle; each room is locked, and looked at again, in the order of their ids.
+    async fn close_idle(&self, conn: &mut Conn<'_>, at: Micros, written: &mut Written) -> Result<usize, StoreError> {
+        let mut closed = 0;
+        for (id, room) in rooms::idle(conn, at, CLOSINGS).await? {
+            if let Some(seq) = rooms::close_if_idle(conn, id, at).await? {
+                written.news.push(News::new(id, None, &Event::Closed(Closure { room, seq, by: None, at })));
+                closed += 1;
+            }
+        }
+        Ok(closed)
+    }
+
     async fn make_room(
         &self,
         conn: &mut Conn<'_>,
@@ -392,7 +460,9 @@ impl Writer {
         let taken = rooms::slugs_like(conn, &make.slug).await?;
         let slug = Slug::new(names::free_slug(&make.slug, &taken)).map_err(|_| StoreError::Malformed("a new slug"))?;
         let (id, at) = (RoomId::fresh(), now());
-        rooms::add(conn, id, slug.as_str(), &make.name, &make.topic, Some(make.user), at).await?;
+        let MakeRoom { name, topic, idle, user, .. } = make;
+        let created_by = Some(*user);
+        rooms::add(conn, &NewRoom { id, slug: slug.as_str(), name, topic, idle: *idle, created_by, at }).await?;
         let first = rooms::take_place(conn, &slug, at).await?.map_or(Seq(1), |place| Seq(place.seq));
         rooms::turn(conn, id, make.user, "owner", Turn::Joined, first, at).await?;
         written.news.push(membership(id, &slug, make.user, &make.by, Turn::Joined, first, at));

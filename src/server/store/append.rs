@@ -98,7 +98,8 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
     Ok(found)
 }
 
-/// Adds messages, their events, and moves the rooms' ends. `ends` has each room's last place and when that was.
+/// Adds messages, their events, and moves the rooms' ends. `ends` has each room's last place and when that was: from then on
+/// its idleness counts anew.
 ///
 /// # Errors
 /// When the database fails or says no; the transaction must then be given up.
@@ -125,8 +126,8 @@ pub async fn insert(conn: &mut Conn<'_>, placed: &[Placed<'_>], ends: &[(RoomId,
             .execute(&mut **c)
             .await?;
             sqlx::query(
-                "UPDATE rooms SET last_seq = j.value ->> 1, active_at = j.value ->> 2 FROM json_each($1) AS j
-                 WHERE rooms.id = unhex(j.value ->> 0)",
+                "UPDATE rooms SET last_seq = j.value ->> 1, active_at = j.value ->> 2, idle_from = j.value ->> 2
+                 FROM json_each($1) AS j WHERE rooms.id = unhex(j.value ->> 0)",
             )
             .bind(&ends)
             .execute(&mut **c)
@@ -152,7 +153,8 @@ pub async fn insert(conn: &mut Conn<'_>, placed: &[Placed<'_>], ends: &[(RoomId,
             .execute(&mut **c)
             .await?;
             sqlx::query(
-                "UPDATE rooms SET last_seq = (j.value ->> 1)::bigint, active_at = (j.value ->> 2)::bigint
+                "UPDATE rooms SET last_seq = (j.value ->> 1)::bigint, active_at = (j.value ->> 2)::bigint,
+                        idle_from = (j.value ->> 2)::bigint
                  FROM json_array_elements($1::json) AS j(value) WHERE rooms.id = (j.value ->> 0)::uuid",
             )
             .bind(&ends)

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
-use crate::protocol::{Event, Membership, Message, Micros, Person, Seq, Slug};
+use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Seq, Slug};
 
 /// A message of a room with its author.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -16,14 +16,15 @@ pub struct MessageRow {
     display_name: String,
 }
 
-/// A join or a leave.
+/// An event that is no message's: a join, a leave, a closing.
 #[derive(Clone, Debug, sqlx::FromRow)]
 struct NoteRow {
     seq: i64,
     kind: String,
     at: i64,
-    username: String,
-    display_name: String,
+    /// None for what nobody did.
+    username: Option<String>,
+    display_name: Option<String>,
 }
 
 /// An event of the log, joined to the message as it is now.
@@ -57,24 +58,33 @@ impl MessageRow {
     }
 }
 
-fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Person) -> Option<Event> {
-    let membership = Membership { room: room.clone(), seq: Seq(seq), by, at: Micros(at) };
-    match kind {
-        "joined" => Some(Event::Joined(membership)),
-        "left" => Some(Event::Left(membership)),
-        _ => None,
+/// None for a kind that this program does not tell of.
+fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Option<Person>) -> Option<Event> {
+    let (room, seq, at) = (room.clone(), Seq(seq), Micros(at));
+    Some(match kind {
+        "joined" => Event::Joined(Membership { room, seq, by: by?, at }),
+        "left" => Event::Left(Membership { room, seq, by: by?, at }),
+        "closed" => Event::Closed(Closure { room, seq, by, at }),
+        "reopened" => Event::Reopened(Closure { room, seq, by, at }),
+        _ => return None,
+    })
+}
+
+impl NoteRow {
+    fn event(self, room: &Slug) -> Option<Event> {
+        let by = self.username.zip(self.display_name).map(|(user, name)| person(user, name));
+        note(room, &self.kind, self.seq, self.at, by)
     }
 }
 
 impl LogRow {
-    /// None for a kind that this program does not tell of.
     fn event(self, room: &Slug) -> Option<Event> {
-        let by = person(self.username?, self.display_name?);
-        match (self.kind.as_str(), self.id, self.text) {
-            ("message", Some(id), Some(text)) => {
+        let by = self.username.zip(self.display_name).map(|(user, name)| person(user, name));
+        match (self.kind.as_str(), self.id, self.text, by) {
+            ("message", Some(id), Some(text), Some(by)) => {
                 Some(Event::Message(Message { room: room.clone(), seq: Seq(self.seq), id, by, text, at: Micros(self.at) }))
             }
-            (kind, ..) => note(room, kind, self.seq, self.at, by),
+            (kind, _, _, by) => note(room, kind, self.seq, self.at, by),
         }
     }
 }
@@ -87,6 +97,8 @@ pub enum Page {
     Before(Seq),
     /// What comes right after this place.
     After(Seq),
+    /// What is around this place.
+    At(Seq),
 }
 
 /// A page of a log, by `seq`.
@@ -99,54 +111,74 @@ pub struct PageRows {
     pub newer: bool,
 }
 
-/// A page of `limit` messages, and the joins and leaves between them (the `limit` nearest to the page's end, so that a crowd that
+/// A page of `limit` messages, and the joins, leaves and the like between them (the `limit` nearest to the page's end, so that a crowd that
 /// comes does not push the messages off it). Costs the same however long the log is.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, limit: usize) -> Result<PageRows, StoreError> {
-    let more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let mut messages: Vec<MessageRow> = match page {
-        Page::Latest | Page::Before(_) => on!(conn, c => sqlx::query_as(
+    // What to read backwards (before which place, how many at most), and what forwards (from which).
+    let (back, on) = match page {
+        Page::Latest => (Some((i64::MAX, limit)), None),
+        Page::Before(seq) => (Some((seq.0, limit)), None),
+        Page::After(seq) => (None, Some((seq.next().0, limit))),
+        Page::At(seq) => (Some((seq.0, limit / 2)), Some((seq.0, limit - limit / 2))),
+    };
+    let mut messages: Vec<MessageRow> = Vec::with_capacity(limit + 1);
+    // The places that the page covers: from its first message (or the log's beginning) to its last (or the log's end).
+    let (mut from, mut to) = (1, i64::MAX);
+    let (mut older, mut newer) = (None, false);
+    if let Some((before, most)) = back {
+        messages = on!(conn, c => sqlx::query_as(
             "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
              WHERE m.room_id = $1 AND m.seq < $2 AND m.deleted_at IS NULL ORDER BY m.seq DESC LIMIT $3",
         )
         .bind(room)
-        .bind(if let Page::Before(seq) = page { seq.0 } else { i64::MAX })
-        .bind(more)
+        .bind(before)
+        .bind(one_more(most))
         .fetch_all(c)
-        .await)?,
-        Page::After(seq) => on!(conn, c => sqlx::query_as(
+        .await)?;
+        if messages.len() > most {
+            messages.truncate(most);
+            from = messages.last().map_or(before, |m| m.seq);
+            older = Some(Seq(from));
+        }
+        messages.reverse();
+        to = before.saturating_sub(1);
+    }
+    if let Some((start, most)) = on {
+        if back.is_none() {
+            from = start;
+            older = (start > 1).then_some(Seq(start));
+        }
+        let mut later: Vec<MessageRow> = on!(conn, c => sqlx::query_as(
             "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
-             WHERE m.room_id = $1 AND m.seq > $2 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
+             WHERE m.room_id = $1 AND m.seq >= $2 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
         )
         .bind(room)
-        .bind(seq.0)
-        .bind(more)
+        .bind(start)
+        .bind(one_more(most))
         .fetch_all(c)
-        .await)?,
-    };
-    let overflow = messages.len() > limit;
-    messages.truncate(limit);
-    if !matches!(page, Page::After(_)) {
-        messages.reverse();
+        .await)?;
+        newer = later.len() > most;
+        later.truncate(most);
+        to = if newer { later.last().map_or(start, |m| m.seq) } else { i64::MAX };
+        messages.append(&mut later);
+    } else if let Page::Before(seq) = page {
+        newer = on!(conn, c => sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM log WHERE room_id = $1 AND seq >= $2)")
+            .bind(room)
+            .bind(seq.0)
+            .fetch_one(c)
+            .await)?;
     }
-    // The places that the page covers: from its first message (or the log's beginning) to its last (or the log's end).
-    let (from, to) = match page {
-        Page::After(seq) => (seq.0 + 1, if overflow { messages.last().map_or(i64::MAX, |m| m.seq) } else { i64::MAX }),
-        Page::Latest | Page::Before(_) => (
-            if overflow { messages.first().map_or(1, |m| m.seq) } else { 1 },
-            if let Page::Before(seq) = page { seq.0 - 1 } else { i64::MAX },
-        ),
-    };
     let mut notes: Vec<NoteRow> = on!(conn, c => sqlx::query_as(
-        "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l JOIN users u ON u.id = l.user_id
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l LEFT JOIN users u ON u.id = l.user_id
          WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
     )
     .bind(room)
     .bind(from)
     .bind(to)
-    .bind(more - 1)
+    .bind(one_more(limit) - 1)
     .fetch_all(c)
     .await)?;
     notes.reverse();
@@ -155,29 +187,17 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
     let mut notes = notes.into_iter().peekable();
     for message in messages {
         while let Some(before) = notes.next_if(|n| n.seq < message.seq) {
-            events.extend(note(slug, &before.kind, before.seq, before.at, person(before.username, before.display_name)));
+            events.extend(before.event(slug));
         }
         events.push(message.event(slug));
     }
-    for rest in notes {
-        events.extend(note(slug, &rest.kind, rest.seq, rest.at, person(rest.username, rest.display_name)));
-    }
-    let older = match page {
-        Page::After(seq) => (seq > Seq::ZERO).then(|| seq.next()),
-        Page::Latest | Page::Before(_) => overflow.then_some(Seq(from)),
-    };
-    let newer = match page {
-        Page::Latest => false,
-        Page::Before(seq) => {
-            on!(conn, c => sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM log WHERE room_id = $1 AND seq >= $2)")
-                .bind(room)
-                .bind(seq.0)
-                .fetch_one(c)
-                .await)?
-        }
-        Page::After(_) => overflow,
-    };
+    events.extend(notes.filter_map(|rest| rest.event(slug)));
     Ok(PageRows { events, older, newer })
+}
+
+/// A row more than `most`: whether there is more.
+fn one_more(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX - 1) + 1
 }
 
 /// What a room's log says from after `after` to `to`, as it stands now, with each event's place.
@@ -233,5 +253,5 @@ pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<
     .await)?;
     let Some((slug, seq, at, username, display_name)) = row else { return Ok(None) };
     let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
-    Ok(note(&slug, "left", seq, at, person(username, display_name)))
+    Ok(note(&slug, "left", seq, at, Some(person(username, display_name))))
 }

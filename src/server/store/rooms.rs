@@ -4,9 +4,9 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
-use crate::protocol::{Micros, Seq, Slug, UNREAD_MAX};
+use crate::protocol::{Idle, Micros, Seq, Slug, UNREAD_MAX};
 
-/// The first rooms of a database: slug and topic. Their name is the slug.
+/// The first rooms of a database: slug and topic. Their name is the slug. They never close.
 const FIRST: [(&str, &str); 3] = [
     ("general", "Everything that has no room of its own"),
     ("random", "Whatever crosses your mind"),
@@ -24,6 +24,9 @@ pub struct RoomRow {
     pub name: String,
     pub topic: String,
     pub closed: bool,
+    idle_after: Option<i64>,
+    /// None for the rooms that are there from the start.
+    pub created_by: Option<UserId>,
     pub member_count: i64,
     pub last_seq: i64,
     pub active_at: i64,
@@ -40,6 +43,12 @@ impl RoomRow {
     /// When the database holds another form.
     pub fn slug(&self) -> Result<Slug, StoreError> {
         Slug::new(self.slug.as_str()).map_err(|_| StoreError::Malformed("rooms.slug"))
+    }
+
+    /// # Errors
+    /// When the database holds another length than there are choices.
+    pub fn idle(&self) -> Result<Idle, StoreError> {
+        Idle::lasting(self.idle_after).map_err(|_| StoreError::Malformed("rooms.idle_after"))
     }
 
     #[must_use]
@@ -66,8 +75,8 @@ impl RoomRow {
 /// `$1` is the one who looks. The count walks the room's messages from the cursor on and stops at `UNREAD_MAX`.
 macro_rules! room_columns {
     () => {
-        "SELECT r.id, r.slug, r.name, r.topic, r.closed_at IS NOT NULL AS closed, r.member_count, r.last_seq, r.active_at,
-                m.read_seq, m.since_seq,
+        "SELECT r.id, r.slug, r.name, r.topic, r.closed_at IS NOT NULL AS closed, r.idle_after, r.created_by,
+                r.member_count, r.last_seq, r.active_at, m.read_seq, m.since_seq,
                 CASE WHEN m.read_seq IS NULL OR m.read_seq >= r.last_seq THEN 0 ELSE (
                   SELECT count(*) FROM (
                     SELECT 1 AS one FROM messages x
@@ -260,10 +269,11 @@ pub async fn take_place(conn: &mut Conn<'_>, slug: &Slug, at: Micros) -> Result<
     .await)?)
 }
 
-/// A room's kind and whether `user` is a current member.
+/// A room's kind, who made it, and whether `user` is a current member.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Standing {
     pub kind: String,
+    pub created_by: Option<UserId>,
     pub member: bool,
 }
 
@@ -271,7 +281,8 @@ pub struct Standing {
 /// When the database fails.
 pub async fn standing(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<Standing, StoreError> {
     Ok(on!(conn, c => sqlx::query_as(
-        "SELECT r.kind, EXISTS (SELECT 1 FROM members m WHERE m.room_id = r.id AND m.user_id = $2 AND m.until_seq IS NULL) AS member
+        "SELECT r.kind, r.created_by,
+                EXISTS (SELECT 1 FROM members m WHERE m.room_id = r.id AND m.user_id = $2 AND m.until_seq IS NULL) AS member
          FROM rooms r WHERE r.id = $1",
     )
     .bind(room)
@@ -339,16 +350,88 @@ pub async fn turn(
         .execute(c)
         .await
         .map(|_| ()))?;
+    note(conn, room, seq, turn.kind(), Some(user), at).await
+}
+
+/// Logs an event that is no message's.
+async fn note(
+    conn: &mut Conn<'_>,
+    room: RoomId,
+    seq: Seq,
+    kind: &str,
+    user: Option<UserId>,
+    at: Micros,
+) -> Result<(), StoreError> {
     on!(conn, c => sqlx::query("INSERT INTO log (room_id, seq, kind, user_id, at) VALUES ($1, $2, $3, $4, $5)")
         .bind(room)
         .bind(seq.0)
-        .bind(turn.kind())
+        .bind(kind)
         .bind(user)
         .bind(at.0)
         .execute(c)
         .await
         .map(|_| ()))?;
     Ok(())
+}
+
+/// Closes a room at `seq`, or opens it again, from when on its idleness counts anew; and logs it. The caller has taken the
+/// place and checked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_closed(
+    conn: &mut Conn<'_>,
+    room: RoomId,
+    closed: bool,
+    user: UserId,
+    seq: Seq,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let sql = if closed {
+        "UPDATE rooms SET closed_at = $2 WHERE id = $1"
+    } else {
+        "UPDATE rooms SET closed_at = NULL, idle_from = $2 WHERE id = $1"
+    };
+    on!(conn, c => sqlx::query(sql).bind(room).bind(at.0).execute(c).await.map(|_| ()))?;
+    note(conn, room, seq, if closed { "closed" } else { "reopened" }, Some(user), at).await
+}
+
+/// Open rooms that have been idle for as long as they may be at the moment `at`, at most `limit`, in the order of their ids:
+/// the one in which to lock them. A look without a lock; [`close_if_idle`] looks again.
+///
+/// # Errors
+/// When the database fails.
+pub async fn idle(conn: &mut Conn<'_>, at: Micros, limit: i64) -> Result<Vec<(RoomId, Slug)>, StoreError> {
+    let rows: Vec<(RoomId, String)> = on!(conn, c => sqlx::query_as(
+        "SELECT id, slug FROM rooms
+         WHERE idle_after IS NOT NULL AND closed_at IS NULL AND idle_from + idle_after <= $1 ORDER BY id LIMIT $2",
+    )
+    .bind(at.0)
+    .bind(limit)
+    .fetch_all(c)
+    .await)?;
+    let slug = |text| Slug::new(text).map_err(|_| StoreError::Malformed("rooms.slug"));
+    rows.into_iter().map(|(id, text)| Ok((id, slug(text)?))).collect()
+}
+
+/// Closes a room as of `at` if it is still open and idle then, now that it is locked, and logs that as nobody's doing. Returns the
+/// place that this took; none where another node was quicker, or someone has said something.
+///
+/// # Errors
+/// When the database fails.
+pub async fn close_if_idle(conn: &mut Conn<'_>, room: RoomId, at: Micros) -> Result<Option<Seq>, StoreError> {
+    // One statement: where it waits for the lock, it decides on the row as it is afterwards.
+    let seq: Option<i64> = on!(conn, c => sqlx::query_scalar(
+        "UPDATE rooms SET last_seq = last_seq + 1, active_at = $2, closed_at = $2
+         WHERE id = $1 AND closed_at IS NULL AND idle_from + idle_after <= $2 RETURNING last_seq",
+    )
+    .bind(room)
+    .bind(at.0)
+    .fetch_optional(c)
+    .await)?;
+    let Some(seq) = seq.map(Seq) else { return Ok(None) };
+    note(conn, room, seq, "closed", None, at).await?;
+    Ok(Some(seq))
 }
 
 /// How many rooms `user` has made.
@@ -372,30 +455,35 @@ pub async fn slugs_like(conn: &mut Conn<'_>, slug: &str) -> Result<Vec<String>, 
         .await)?)
 }
 
+/// A room to add.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRoom<'a> {
+    pub id: RoomId,
+    pub slug: &'a str,
+    pub name: &'a str,
+    pub topic: &'a str,
+    pub idle: Idle,
+    pub created_by: Option<UserId>,
+    pub at: Micros,
+}
+
 /// Adds an empty public room.
 ///
 /// # Errors
 /// Also when the slug (`rooms.slug`) is taken.
-pub async fn add(
-    conn: &mut Conn<'_>,
-    id: RoomId,
-    slug: &str,
-    name: &str,
-    topic: &str,
-    created_by: Option<UserId>,
-    at: Micros,
-) -> Result<(), StoreError> {
+pub async fn add(conn: &mut Conn<'_>, new: &NewRoom<'_>) -> Result<(), StoreError> {
     on!(conn, c => sqlx::query(
-        "INSERT INTO rooms (id, slug, name, topic, search_key, created_by, created_at, active_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+        "INSERT INTO rooms (id, slug, name, topic, search_key, idle_after, created_by, created_at, active_at, idle_from)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)",
     )
-    .bind(id)
-    .bind(slug)
-    .bind(name)
-    .bind(topic)
-    .bind(search_key(name, topic))
-    .bind(created_by)
-    .bind(at.0)
+    .bind(new.id)
+    .bind(new.slug)
+    .bind(new.name)
+    .bind(new.topic)
+    .bind(search_key(new.name, new.topic))
+    .bind(new.idle.micros())
+    .bind(new.created_by)
+    .bind(new.at.0)
     .execute(c)
     .await
     .map(|_| ()))?;
@@ -464,7 +552,8 @@ impl Store {
             .map(|done| done.rows_affected() > 0))?;
         if founded {
             for (slug, topic) in FIRST {
-                add(conn, RoomId::fresh(), slug, slug, topic, None, at).await?;
+                let (id, idle, created_by) = (RoomId::fresh(), Idle::Never, None);
+                add(conn, &NewRoom { id, slug, name: slug, topic, idle, created_by, at }).await?;
             }
         }
         add_search_keys(conn).await?;

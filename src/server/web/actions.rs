@@ -13,7 +13,7 @@ use tower_sessions::Session;
 use super::pages::{ask, login_for, render, see_other};
 use super::{App, refusal, retry_after, session};
 use crate::app::form::{PAGE, Refused};
-use crate::protocol::{Refusal, Slug};
+use crate::protocol::{Idle, Refusal, Slug};
 use crate::server::chat::{self, Actor, Chat, Origin};
 use crate::server::store::LoginId;
 
@@ -143,6 +143,14 @@ pub fn local(path: Option<&str>) -> String {
 /// [`Refusal::NoRoom`].
 pub fn slug(text: String) -> Result<Slug, Refusal> {
     chat::slug(text)
+}
+
+/// The choice of when a room closes that a form or a script sent.
+///
+/// # Errors
+/// [`Refusal::BadForm`].
+pub fn idle(text: Option<&str>) -> Result<Option<Idle>, Refusal> {
+    chat::idle(text)
 }
 
 fn anyone() -> Result<Asking, Refusal> {
