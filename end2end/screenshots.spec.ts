@@ -96,6 +96,17 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await page.goto('/');
       await alive(page);
       await picture(page, 'home');
+      const finder = page.getByRole('searchbox', { name: 'Find a room' });
+      await finder.fill('bo');
+      await picture(page, 'home-narrowed');
+      await finder.fill('nothing of the kind');
+      await picture(page, 'home-narrowed-to-nothing');
+      await page.goto('/?q=room');
+      await alive(page);
+      await picture(page, 'search');
+      await page.goto('/?q=coffee');
+      await alive(page);
+      await picture(page, 'search-nothing-found');
       await ben.enter(tea);
       await clara.enter(tea);
       const room = await ada.enter(tea);
@@ -118,6 +129,13 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await ben.say(tea, 'Who takes sugar?', 'Nobody?');
       await expect(page.getByRole('button', { name: '2 new below' })).toBeVisible();
       await picture(page, 'room-scrolled-up');
+      if (size === 'desktop') {
+        await page.keyboard.press('Control+k');
+        await page.keyboard.type('i');
+        await page.keyboard.press('ArrowDown');
+        await picture(page, 'room-finding-another');
+        await page.keyboard.press('Escape');
+      }
 
       await page.goto(`/room/general`);
       await alive(page);
@@ -153,6 +171,11 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await page.goto('/settings');
       await alive(page);
       await picture(page, 'settings');
+      await page.locator('.sheet-body').evaluate((sheet) => sheet.scrollTo({ top: sheet.scrollHeight, behavior: 'instant' }));
+      await picture(page, 'settings-end');
+      await page.goto('/shortcuts');
+      await alive(page);
+      await picture(page, 'shortcuts');
 
       // The line is down.
       await ada.enter(tea);
@@ -191,6 +214,16 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await still.goto('/');
       await picture(still, 'home-without-scripts');
       await plain.close();
+
+      // Someone who has left everything, and someone who is in every room.
+      const newcomer = await person('eve', { ...look, javaScriptEnabled: false });
+      await newcomer.leave('general');
+      await newcomer.page.goto('/');
+      await picture(newcomer.page, 'home-in-no-room');
+      const all = (await (await newcomer.post('find_rooms')).json()) as { rooms: Array<{ room: string }> };
+      for (const { room } of all.rooms) await newcomer.join(room);
+      await newcomer.page.goto('/');
+      await picture(newcomer.page, 'home-in-every-room');
     });
   }
 }

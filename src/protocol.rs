@@ -34,6 +34,8 @@ pub const PASSWORD_MIN: usize = 8;
 pub const PASSWORD_MAX: usize = 512;
 /// Unread messages are counted up to this, and shown as "99+" beyond 99.
 pub const UNREAD_MAX: u32 = 100;
+/// The longest text that rooms are looked for by, in characters; what is beyond it does not count.
+pub const QUERY_MAX: usize = 64;
 
 /// A place in a room's log: 1, 2, 3, … without a gap; 0 is before the first event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -550,6 +552,9 @@ pub struct RoomItem {
     pub name: String,
     /// Whether the person who asks is a member.
     pub member: bool,
+    /// This member has read up to here; 0 for who is no member.
+    #[serde(default)]
+    pub read: Seq,
     /// Messages of others that this member has not read, counted up to [`UNREAD_MAX`]; 0 for who is no member.
     pub unread: u32,
     /// Current members.
@@ -558,6 +563,34 @@ pub struct RoomItem {
     pub active_at: Micros,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+}
+
+/// A room that was looked for, or that one could join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundRoom {
+    pub room: Slug,
+    pub name: String,
+    pub topic: String,
+    /// Whether the person who asks is a member.
+    pub member: bool,
+    /// Current members.
+    pub members: u32,
+    /// When the last event of its log was.
+    pub active_at: Micros,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+}
+
+/// A page of the rooms that were found, the most active first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundRooms {
+    pub rooms: Vec<FoundRoom>,
+    /// How many there are on all pages together.
+    pub total: u32,
+    /// Which page this is, from 1.
+    pub page: u32,
+    /// How many pages there are: at least one.
+    pub pages: u32,
 }
 
 /// A page of a room's log with what is needed to show it, all from one reading.
@@ -601,6 +634,8 @@ pub struct LoginItem {
     pub address: String,
     /// The program that it was made with, as it called itself.
     pub agent: String,
+    /// The same in words: "Firefox on Linux".
+    pub program: String,
     /// Whether it is the one that asks.
     pub current: bool,
 }

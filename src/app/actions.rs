@@ -9,7 +9,7 @@ use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use uuid::Uuid;
 
-use crate::protocol::{LoginItem, Me, Refusal, RoomItem, RoomPage};
+use crate::protocol::{FoundRooms, LoginItem, Me, Refusal, RoomItem, RoomPage};
 
 impl FromServerFnError for Refusal {
     type Encoder = JsonEncoding;
@@ -164,12 +164,20 @@ pub async fn whoami() -> Result<Option<Me>, Refusal> {
     Ok(web::asking().ok().map(|(_, actor)| actor.me()))
 }
 
-/// Every room that one may see, by name: one's own first.
+/// One's own rooms, then a few that one could join: those that are most active. Each group by name.
 #[server(prefix = "/actions", endpoint = "list_rooms")]
 pub async fn list_rooms() -> Result<Vec<RoomItem>, Refusal> {
     use crate::server::web::actions as web;
     let (chat, actor) = web::refusing(web::asking())?;
     web::refusing(chat.list_rooms(&actor).await)
+}
+
+/// Page `number` (from 1) of the rooms that one could join; with a `query`, of those and one's own that have it in name or topic.
+#[server(prefix = "/actions", endpoint = "find_rooms")]
+pub async fn find_rooms(query: Option<String>, number: Option<u32>) -> Result<FoundRooms, Refusal> {
+    use crate::server::web::actions as web;
+    let (chat, actor) = web::refusing(web::asking())?;
+    web::refusing(chat.find_rooms(&actor, &query.unwrap_or_default(), number.unwrap_or(1)).await)
 }
 
 /// A page of a room's log: the latest, or what is before the `seq` `before`, after `after`, or around `at`.

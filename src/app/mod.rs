@@ -18,8 +18,9 @@ use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
-use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, SignUp};
-use request::request;
+use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, Shortcuts, SignUp};
+use parts::frame::Trouble;
+use request::{request, trouble};
 
 /// A browser that cannot load the script or the WASM keeps the page as it is: no fault, and no word in its console. (What fails
 /// to load is a `TypeError`; what fails when it runs is not.)
@@ -41,10 +42,13 @@ pub fn shell() -> impl IntoView {
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content"/>
                 <meta name="color-scheme" content="light dark"/>
-                <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f6efe7"/>
-                <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#15110e"/>
+                // As `--side` in the styles.
+                <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f7efe7"/>
+                <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#15100c"/>
                 <link rel="icon" href="/favicon.ico" sizes="32x32"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="apple-touch-icon" href="/apple-touch-icon.png"/>
+                <link rel="manifest" href="/manifest.webmanifest"/>
                 <link rel="stylesheet" href=stylesheet/>
                 {live.then(|| view! { <script nonce=nonce.clone()>{WITHOUT_WASM}</script> })}
                 {options
@@ -64,15 +68,19 @@ pub fn shell() -> impl IntoView {
 /// Whether the page at `path` (with or without a query) has something in it that lives.
 fn has_islands(path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    matches!(path, "/" | "/new-room" | "/settings") || path.starts_with("/room/")
+    matches!(path, "/" | "/new-room" | "/settings" | "/shortcuts") || path.starts_with("/room/")
 }
 
 /// Every page, by its address.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
+    let title = |title: String| if title.is_empty() { "Snug".to_owned() } else { format!("{title} · Snug") };
+    if let Some(why) = trouble() {
+        return view! { <Title formatter=title/> <Trouble why=why/> }.into_any();
+    }
     view! {
-        <Title formatter=|title: String| if title.is_empty() { "Snug".to_owned() } else { format!("{title} · Snug") }/>
+        <Title formatter=title/>
         <Router>
             <Routes fallback=NotFound>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>
@@ -81,7 +89,9 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/room/:slug") view=RoomPage ssr=SsrMode::Async/>
                 <Route path=path!("/new-room") view=NewRoom ssr=SsrMode::Async/>
                 <Route path=path!("/settings") view=Settings ssr=SsrMode::Async/>
+                <Route path=path!("/shortcuts") view=Shortcuts ssr=SsrMode::Async/>
             </Routes>
         </Router>
     }
+    .into_any()
 }

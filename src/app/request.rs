@@ -28,6 +28,8 @@ pub struct Request {
     pub path: String,
     /// The IANA time zone named by the cookie `tz`, or `UTC`.
     pub zone: String,
+    /// Whether it comes from a Mac, where the command key is what the control key is elsewhere.
+    pub mac: bool,
     /// The moment at which the request came.
     pub now: Micros,
     /// The folder that the hashed assets are under, such as `/b/0123456789abcdef`.

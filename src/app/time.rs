@@ -122,6 +122,24 @@ pub fn in_full(wall: &WallTime) -> String {
     out
 }
 
+/// The moment in as few letters as a list has room for: "9:03" today, "Mon" within six days, "2 Nov" within the year, "Nov 2025".
+pub fn short(at: Micros, now: Micros, wall: impl Fn(Micros) -> WallTime) -> String {
+    let (then, today) = (wall(at), wall(now));
+    let mut out = String::with_capacity(8);
+    let three = |name: &'static str| &name[..3];
+    let month = three(MONTHS[usize::from(then.month.max(1) - 1) % 12]);
+    if same_day(&then, &today) {
+        push_clock(&mut out, &then);
+    } else if (0..6 * MICROS_A_DAY).contains(&(now.0 - at.0)) {
+        out.push_str(three(WEEKDAYS[usize::from(then.weekday) % 7]));
+    } else if then.year == today.year {
+        let _ = write!(out, "{} {month}", then.day);
+    } else {
+        let _ = write!(out, "{month} {}", then.year);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +171,17 @@ mod tests {
         assert_eq!(name(1), "Yesterday");
         assert_eq!(name(2), "Wednesday, 18 November");
         assert_eq!(name(365), "Thursday, 20 November 2025");
+    }
+
+    #[test]
+    fn a_list_says_when_in_few_letters() {
+        let now = 1_795_167_787_000_000;
+        let short = |ago: i64| short(Micros(now - ago), Micros(now), utc);
+        assert_eq!(short(0), "9:43");
+        assert_eq!(short(MICROS_A_DAY), "Thu");
+        assert_eq!(short(6 * MICROS_A_DAY - 1), "Sat", "and never the weekday of today");
+        assert_eq!(short(7 * MICROS_A_DAY), "13 Nov");
+        assert_eq!(short(365 * MICROS_A_DAY), "Nov 2025");
+        assert_eq!(short(-60_000_000), "9:44", "a clock that is ahead of ours");
     }
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod accounts;
+mod finding;
 mod idle;
 mod limits;
 mod log;

@@ -6,7 +6,7 @@ use snug::protocol::Refusal;
 use crate::support::{PASSWORD, Reply, TestApp, on_both};
 
 /// Every server function, with fields that it would accept.
-const ACTIONS: [(&str, &str); 14] = [
+const ACTIONS: [(&str, &str); 15] = [
     ("sign_up", "email=eve%40example.org&username=eve&password=a+quiet+harbour+at+dusk"),
     ("log_in", "name=ada&password=a+quiet+harbour+at+dusk"),
     ("log_out", ""),
@@ -19,6 +19,7 @@ const ACTIONS: [(&str, &str); 14] = [
     ("mark_read", "room=general&seq=1"),
     ("whoami", ""),
     ("list_rooms", ""),
+    ("find_rooms", "query=tea"),
     ("read_room", "room=general"),
     ("list_logins", ""),
 ];
@@ -26,7 +27,7 @@ const ACTIONS: [(&str, &str); 14] = [
 on_both! {
     async fn each_page_of_a_user_is_there(app: TestApp) {
         let ada = app.sign_up("ada").await;
-        for path in ["/", "/room/general", "/room/random", "/new-room", "/settings", "/room/general?before=1", "/room/general?after=0"] {
+        for path in ["/", "/room/general", "/room/random", "/new-room", "/settings", "/shortcuts", "/room/general?before=1", "/room/general?after=0"] {
             let page = ada.get(path).await;
             assert_eq!(page.status, 200, "{path}");
             assert!(page.header("content-type").starts_with("text/html"), "{path}");
@@ -39,6 +40,8 @@ on_both! {
         for (path, next) in [
             ("/", "/login"),
             ("/settings", "/login?next=%2Fsettings"),
+            ("/?q=tea", "/login?next=%2F%3Fq%3Dtea"),
+            ("/shortcuts", "/login?next=%2Fshortcuts"),
             ("/new-room", "/login?next=%2Fnew-room"),
             ("/room/general?before=7", "/login?next=%2Froom%2Fgeneral%3Fbefore%3D7"),
         ] {
@@ -152,6 +155,19 @@ on_both! {
         assert!(!page.body.contains(PASSWORD));
         let short = [("email", "b@example.org"), ("username", "bob"), ("password", "short"), ("page", "/signup")];
         assert_eq!(app.visitor().post_form("sign_up", &short).await.status, 422);
+    }
+
+    async fn a_refused_field_says_what_is_asked_for_once(app: TestApp) {
+        const FORM: &str = "dots, hyphens";
+        assert_eq!(app.visitor().get("/signup").await.body.matches(FORM).count(), 1);
+        let typed = [("email", "a@example.org"), ("username", "a b"), ("password", PASSWORD), ("page", "/signup")];
+        assert_eq!(app.visitor().post_form("sign_up", &typed).await.body.matches(FORM).count(), 1);
+    }
+
+    async fn an_address_may_fill_in_a_form_but_no_password(app: TestApp) {
+        let page = app.visitor().get("/login?name=ada&password=secret").await;
+        assert!(input(&page, "name").unwrap().contains("value=\"ada\""));
+        assert!(!page.body.contains("secret"), "{}", page.body);
     }
 
     async fn a_refused_message_is_still_in_the_composer(app: TestApp) {

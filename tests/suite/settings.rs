@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use snug::protocol::{LoginItem, Refusal};
 
 use crate::support::{Closed, PASSWORD, TestApp, on_both};
@@ -86,6 +87,27 @@ on_both! {
         assert_ne!(of(&ada).await[0].id, of(&bob).await[0].id);
         app.log_in("ada").await;
         assert_eq!((of(&ada).await.len(), of(&bob).await.len()), (2, 1));
+    }
+
+    async fn a_login_is_called_by_the_program_that_made_it(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0 <b>";
+        let headers = [("accept", "application/json"), ("origin", &app.visitor().origin()), ("user-agent", agent)];
+        let body = Some("name=ada&password=a+quiet+harbour+at+dusk".to_owned());
+        assert_eq!(app.visitor().request(Method::POST, "/actions/log_in", &headers, body).await.status, 200);
+        let logins: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+        let other = logins.iter().find(|login| !login.current).expect("the other login");
+        assert_eq!((other.program.as_str(), other.agent.as_str()), ("Firefox on Linux", agent));
+        let page = ada.get("/settings").await.body;
+        assert!(page.contains("End the login of Firefox on Linux from 127.0.0.1"), "{page}");
+        assert!(page.contains("Firefox/133.0 &lt;b&gt;"), "what it says of itself can be seen");
+    }
+
+    async fn the_settings_name_the_time_zone(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        assert!(ada.get("/settings").await.body.contains("UTC"));
+        ada.set_cookie("tz", "America/New_York");
+        assert!(ada.get("/settings").await.body.contains("America/New York"));
     }
 
     async fn a_weak_new_password_is_refused(app: TestApp) {

@@ -1,4 +1,4 @@
-//! What is unread in each of one's rooms, and which are closed.
+//! What is unread in each of one's rooms, when something happened there last, and which are closed.
 
 use super::wire::About;
 use crate::protocol::{Event, RoomItem, RoomState, Seq, Slug, UNREAD_MAX};
@@ -30,6 +30,7 @@ impl Rooms {
         for item in self.items.iter_mut().filter(|item| item.member) {
             if let Some(state) = states.iter().find(|state| state.room == item.room) {
                 found += 1;
+                item.read = state.read;
                 item.unread = state.unread;
                 item.closed = state.closed;
                 item.name.clone_from(&state.name);
@@ -43,8 +44,9 @@ impl Rooms {
     /// An event of one of the rooms; `me` is who reads.
     pub fn apply(&mut self, event: &Event, me: &str) {
         match event {
-            Event::Read { room, unread, .. } => {
+            Event::Read { room, seq, unread } => {
                 if let Some(item) = self.item(room) {
+                    item.read = *seq;
                     item.unread = *unread;
                 }
             }
@@ -63,12 +65,20 @@ impl Rooms {
                 }
                 *counted = seq;
                 let Some(item) = self.item(room) else { return };
-                match event {
-                    Event::Message(message) if message.by.user != me => item.unread = (item.unread + 1).min(UNREAD_MAX),
-                    Event::Closed(_) => item.closed = true,
-                    Event::Reopened(_) => item.closed = false,
-                    _ => {}
-                }
+                let at = match event {
+                    Event::Message(message) => {
+                        let unread = u32::from(message.by.user != me);
+                        item.unread = (item.unread + unread).min(UNREAD_MAX);
+                        message.at
+                    }
+                    Event::Joined(membership) | Event::Left(membership) => membership.at,
+                    Event::Closed(closing) | Event::Reopened(closing) => {
+                        item.closed = matches!(event, Event::Closed(_));
+                        closing.at
+                    }
+                    _ => return,
+                };
+                item.active_at = item.active_at.max(at);
             }
         }
     }
@@ -131,6 +141,7 @@ mod tests {
             room: tea(),
             name: "Tea".to_owned(),
             member: true,
+            read: Seq(0),
             unread,
             members: 2,
             active_at: Micros(0),
@@ -145,7 +156,17 @@ mod tests {
 
     fn message(seq: i64, user: &str) -> Event {
         let by = Person { user: user.to_owned(), name: None };
-        Event::Message(Message { room: tea(), seq: Seq(seq), id: Uuid::nil(), by, text: "x".to_owned(), at: Micros(0) })
+        Event::Message(Message { room: tea(), seq: Seq(seq), id: Uuid::nil(), by, text: "x".to_owned(), at: Micros(seq) })
+    }
+
+    #[test]
+    fn the_last_thing_that_happened_says_when_a_room_was_active() {
+        let mut rooms = rooms(0);
+        rooms.welcome(&[state(5, 0)]);
+        rooms.apply(&message(6, "ada"), "ada");
+        assert_eq!(rooms.items()[0].active_at, Micros(6), "one's own count here");
+        rooms.apply(&message(4, "ben"), "ada");
+        assert_eq!(rooms.items()[0].active_at, Micros(6));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use crate::app::form;
-use crate::app::parts::field::{PageField, TextField, WholeRefusal};
+use crate::app::parts::field::{PageField, TextField, WholeRefusal, encoded};
 use crate::app::parts::mark::Mark;
 use crate::protocol::{EMAIL_MAX, Field, PASSWORD_MAX};
 
@@ -20,27 +20,24 @@ pub fn with_next(page: &str, next: &str) -> String {
     if next.is_empty() {
         return page.to_owned();
     }
-    let mut address = format!("{page}?next=");
-    for byte in next.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => address.push(char::from(byte)),
-            _ => address.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    address
+    format!("{page}?next={}", encoded(next))
 }
 
 #[component]
 pub fn LogIn() -> impl IntoView {
     const ACTION: &str = "log_in";
     let next = next(ACTION);
+    let ahead = !next.is_empty();
     let sign_up = with_next("/signup", &next);
     view! {
         <Title text="Log in"/>
         <main class="door">
             <form class="card" method="post" action="/actions/log_in">
                 <Mark/>
-                <h1>"Good to see you."</h1>
+                <div>
+                    <h1>"Good to see you."</h1>
+                    <p>"Snug is a chat of rooms: come in, sit down, and join the talk."</p>
+                </div>
                 <WholeRefusal action=ACTION/>
                 <PageField/>
                 <input type="hidden" name="next" value=next/>
@@ -62,6 +59,7 @@ pub fn LogIn() -> impl IntoView {
                     autocomplete="current-password"
                     maxlength=PASSWORD_MAX
                 />
+                {ahead.then(|| view! { <p class="hint">"From here you go on to where you were headed."</p> })}
                 <button class="button">"Log in"</button>
                 <p>"New here? " <a href=sign_up>"Make an account"</a></p>
             </form>

@@ -6,6 +6,7 @@ mod new_room;
 mod not_found;
 mod room;
 mod settings;
+mod shortcuts;
 mod signup;
 
 pub use home::Home;
@@ -14,6 +15,7 @@ pub use new_room::NewRoom;
 pub use not_found::NotFound;
 pub use room::RoomPage;
 pub use settings::Settings;
+pub use shortcuts::Shortcuts;
 pub use signup::SignUp;
 
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! `/settings`: one's password and one's logins.
+//! `/settings`: one's password, one's logins, and what depends on the browser.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -29,6 +29,7 @@ pub fn Settings() -> impl IntoView {
                             <Done done=done/>
                             <Password who=who/>
                             <Logins logins=logins/>
+                            <Here/>
                         </div>
                     </main>
                 </Frame>
@@ -96,8 +97,26 @@ fn Logins(logins: Vec<LoginItem>) -> impl IntoView {
                 {logins.into_iter().map(|login| view! { <Login login=login/> }).collect_view()}
             </ul>
         </section>
-        <section aria-labelledby="leaving">
-            <h2 id="leaving">"Leaving"</h2>
+    }
+}
+
+/// What holds in this browser.
+#[component]
+fn Here() -> impl IntoView {
+    let zone = request().map_or_else(|| "UTC".to_owned(), |request| request.zone);
+    view! {
+        <section aria-labelledby="here">
+            <h2 id="here">"In this browser"</h2>
+            <dl class="facts">
+                <div>
+                    <dt>"Time zone"</dt>
+                    <dd>{zone.replace('_', " ")} <span class="hint">", as the browser says"</span></dd>
+                </div>
+                <div>
+                    <dt>"Keyboard"</dt>
+                    <dd><a href="/shortcuts">"All shortcuts"</a></dd>
+                </div>
+            </dl>
             <form method="post" action="/actions/log_out">
                 <WholeRefusal action="log_out"/>
                 <PageField/>
@@ -109,18 +128,28 @@ fn Logins(logins: Vec<LoginItem>) -> impl IntoView {
 
 #[component]
 fn Login(login: LoginItem) -> impl IntoView {
-    let agent = if login.agent.is_empty() { "An unnamed program".to_owned() } else { login.agent };
-    let spoken = format!("End the login of {agent} from {}", login.address);
+    let spoken = format!("End the login of {} from {}", login.program, login.address);
+    // A program that has but a name has said it.
+    let says = (login.agent != login.program && !login.agent.is_empty()).then_some(login.agent);
     view! {
         <li>
             <div>
                 <p class="agent">
-                    {agent}
+                    {login.program}
                     {login.current.then(|| view! { " " <span class="tag">"this one"</span> })}
                 </p>
                 <p class="hint">
                     {login.address} ", since " <Moment at=login.created_at/> ", last seen " <Moment at=login.seen_at/>
                 </p>
+                {says
+                    .map(|says| {
+                        view! {
+                            <details>
+                                <summary>"What it calls itself"</summary>
+                                <p class="hint">{says}</p>
+                            </details>
+                        }
+                    })}
             </div>
             {(!login.current)
                 .then(|| {

@@ -18,7 +18,10 @@ pub fn SignUp() -> impl IntoView {
         <main class="door">
             <form class="card" method="post" action="/actions/sign_up">
                 <Mark/>
-                <h1>"Come on in."</h1>
+                <div>
+                    <h1>"Come on in."</h1>
+                    <p>"An account is a name, and a password that lets only you use it."</p>
+                </div>
                 <WholeRefusal action=ACTION/>
                 <PageField/>
                 <input type="hidden" name="next" value=next/>

@@ -1,6 +1,7 @@
 //! Parts of forms.
 
 use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
 
 use crate::app::form;
 use crate::app::request::request;
@@ -13,7 +14,21 @@ pub fn PageField() -> impl IntoView {
     view! { <input type="hidden" name=form::PAGE value=path/> }
 }
 
-/// A labelled input with what was typed into it and why that was refused.
+/// `text` as part of an address, after `?` or `&`.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A labelled input with what was typed into it and why that was refused. Before that it has what the page's address has
+/// under its name, such as `/new-room?name=Tea`.
 #[component]
 pub fn TextField(
     /// The endpoint that the form posts to.
@@ -35,13 +50,14 @@ pub fn TextField(
     let why = form::why(action, field);
     let id = format!("{action}-{name}");
     let (why_id, hint_id) = (format!("{id}-why"), format!("{id}-hint"));
-    let described = match (&why, &hint) {
-        (Some(_), Some(_)) => Some(format!("{why_id} {hint_id}")),
-        (Some(_), None) => Some(why_id.clone()),
-        (None, Some(_)) => Some(hint_id.clone()),
-        (None, None) => None,
+    // Why it was refused says what is asked for; the hint would only say it again.
+    let hint = hint.filter(|_| why.is_none());
+    let described = why.as_ref().map(|_| why_id.clone()).or_else(|| hint.as_ref().map(|_| hint_id.clone()));
+    let typed = match (kind, form::refused(action)) {
+        ("password", _) => String::new(),
+        (_, Some(_)) => form::typed(action, name),
+        (_, None) => use_query_map().with_untracked(|query| query.get(name).unwrap_or_default()),
     };
-    let typed = if kind == "password" { String::new() } else { form::typed(action, name) };
     let plain = matches!(kind, "password" | "email") || matches!(autocomplete, "username");
     let refused = why.is_some();
     view! {

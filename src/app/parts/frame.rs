@@ -1,6 +1,7 @@
 //! What stands around a page for someone who is logged in: the rooms at the left, the page at the right.
 
 use leptos::prelude::*;
+use leptos_meta::Title;
 
 use super::avatar::Avatar;
 use super::line::Line;
@@ -43,7 +44,14 @@ pub fn Frame(
     current: Option<Slug>,
     children: Children,
 ) -> impl IntoView {
-    let page = request().map(|request| request.path).unwrap_or_default();
+    let request = request();
+    let page = request.as_ref().map(|request| request.path.clone()).unwrap_or_default();
+    let zone = request.as_ref().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone());
+    let now = request.as_ref().map(|request| request.now).unwrap_or_default();
+    let mac = request.as_ref().is_some_and(|request| request.mac);
+    // A room seen from the outside says it itself, beside its own button.
+    let refused = form::why_whole("join_room").filter(|_| current.is_none() || pane == Pane::Room);
+    let keys = if mac { "Meta+/" } else { "Control+/" };
     let account = Account::from(&me);
     let person = me.person;
     let shown = person.shown().to_owned();
@@ -59,17 +67,22 @@ pub fn Frame(
                     <Mark/>
                     "Snug"
                 </a>
-                {form::why_whole("join_room")
-                    .filter(|_| pane == Pane::List)
-                    .map(|why| view! { <p class="why whole" role="alert">{why}</p> })}
-                <nav aria-label="Rooms">
-                    <RoomList me=account rooms=rooms current=current page=page/>
-                    <p class="side-foot"><a class="row" href="/new-room">"Make a new room"</a></p>
-                </nav>
+                {refused.map(|why| view! { <p class="why whole" role="alert">{why}</p> })}
+                <RoomList
+                    me=account
+                    rooms=rooms
+                    current=current
+                    page=page
+                    apart=pane == Pane::List
+                    zone=zone
+                    now=now
+                    mac=mac
+                />
                 {(pane != Pane::Room).then(|| view! { <div class="side-line"><Line/></div> })}
                 <div class="me">
                     <Avatar person=person/>
                     <b><bdi>{shown}</bdi></b>
+                    <a class="scripted" href="/shortcuts" title="Keyboard shortcuts" aria-keyshortcuts=keys>"Keys"</a>
                     <a href="/settings">"Settings"</a>
                 </div>
             </div>
@@ -97,18 +110,23 @@ pub fn Trouble(why: Refusal) -> impl IntoView {
         (request.status)(why.status());
     }
     let path = request.map(|request| request.path).unwrap_or_default();
-    let log_in = why == Refusal::LogIn;
+    let (title, address, words) = match why {
+        Refusal::LogIn => ("Who is there?", "/login".to_owned(), "Log in"),
+        Refusal::Busy | Refusal::TooFast { .. } | Refusal::TooMany => ("One moment, please.", path, "Try again"),
+        Refusal::Unavailable => ("Back in a moment.", path, "Try again"),
+        _ => ("That did not work.", path, "Try again"),
+    };
     view! {
+        <Title text=title.trim_end_matches('.')/>
         <main class="door">
             <div class="card">
                 <Mark/>
-                <h1>{if log_in { "Who is there?" } else { "That did not work." }}</h1>
+                <h1>{title}</h1>
                 <p>{why.to_string()}</p>
-                {if log_in {
-                    view! { <a class="button" href="/login">"Log in"</a> }.into_any()
-                } else {
-                    view! { <a class="button" href=path>"Try again"</a> }.into_any()
-                }}
+                <p class="actions">
+                    <a class="button" href=address>{words}</a>
+                    <a class="button quiet" href="/">"To the rooms"</a>
+                </p>
             </div>
         </main>
     }

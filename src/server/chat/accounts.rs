@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::passwords::{self, Verdict};
+use super::programs::program;
 use super::writer::{Newcomer, Write};
 use super::{Actor, Chat, fault, filled, names, now};
 use crate::protocol::{Field, LoginItem, Micros, PASSWORD_MAX, Refusal};
@@ -128,6 +129,7 @@ impl Chat {
             created_at: Micros(row.created_at),
             seen_at: Micros(row.seen_at),
             address: row.address,
+            program: program(&row.agent),
             agent: row.agent,
         };
         Ok(rows.into_iter().map(item).collect())

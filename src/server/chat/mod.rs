@@ -6,6 +6,7 @@
 mod accounts;
 mod names;
 mod passwords;
+mod programs;
 mod rooms;
 mod writer;
 

@@ -3,36 +3,71 @@
 use super::writer::{MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
 use crate::protocol::{
-    Event, Field, Idle, Micros, Presence, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage, RoomState, Seq, Slug, TOPIC_MAX,
+    Event, Field, FoundRoom, FoundRooms, Idle, Micros, Presence, QUERY_MAX, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage,
+    RoomState, Seq, Slug, TOPIC_MAX,
 };
 pub use crate::server::store::log::Page;
-use crate::server::store::rooms::{self, RoomRow, Turn};
+use crate::server::store::rooms::{self, FoundRow, RoomRow, Search, Turn};
 use crate::server::store::{RoomId, UserId, log};
 
 /// Messages on a page of a room.
 const PAGE: usize = 50;
+/// Rooms that one could join, in the list beside every page.
+const LIVELY: u32 = 8;
+/// Rooms on a page of all of them.
+const FOUND: u32 = 30;
 
 impl Chat {
-    /// Every room that one may see: one's own first, each group by name.
+    /// One's own rooms, then the [`LIVELY`] ones among those that one could join, each group by name.
     ///
     /// # Errors
     /// A fault.
     pub async fn list_rooms(&self, actor: &Actor) -> Result<Vec<RoomItem>, Refusal> {
-        let rows = rooms::visible(self.store(), actor.user).await.map_err(fault)?;
-        let item = |row: RoomRow| {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let conn = &mut tx.conn();
+        let own = rooms::joined_in(conn, actor.user).await.map_err(fault)?;
+        let others = rooms::find(conn, actor.user, &Search::open(), LIVELY.into(), 0).await.map_err(fault)?;
+        tx.commit().await.map_err(fault)?;
+        let own = own.into_iter().map(|row: RoomRow| {
             Ok(RoomItem {
                 room: row.slug().map_err(fault)?,
-                member: row.member(),
+                member: true,
+                read: row.read(),
                 unread: row.unread(),
                 members: u32::try_from(row.member_count).unwrap_or_default(),
                 active_at: Micros(row.active_at),
                 closed: row.closed,
                 name: row.name,
             })
-        };
-        let mut items = rows.into_iter().map(item).collect::<Result<Vec<_>, Refusal>>()?;
+        });
+        let others = others.into_iter().map(|row| {
+            let FoundRoom { room, name, members, active_at, .. } = found(row)?;
+            Ok(RoomItem { room, name, member: false, read: Seq::ZERO, unread: 0, members, active_at, closed: false })
+        });
+        let mut items = own.chain(others).collect::<Result<Vec<_>, Refusal>>()?;
         items.sort_by_cached_key(|item| (!item.member, item.name.to_lowercase(), item.room.clone()));
         Ok(items)
+    }
+
+    /// A page of the rooms that one could join; with a `query`, of those and of one's own, where the name or the topic has it in
+    /// it. A page beyond the last one is the last one.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn find_rooms(&self, actor: &Actor, query: &str, page: u32) -> Result<FoundRooms, Refusal> {
+        let query: String = query.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUERY_MAX).collect();
+        let search = if query.is_empty() { Search::open() } else { Search::of(&query) };
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let conn = &mut tx.conn();
+        let total = rooms::count_found(conn, actor.user, &search).await.map_err(fault)?;
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        let pages = total.div_ceil(FOUND).max(1);
+        let page = page.clamp(1, pages);
+        let skip = i64::from(page - 1) * i64::from(FOUND);
+        let rows = rooms::find(conn, actor.user, &search, FOUND.into(), skip).await.map_err(fault)?;
+        tx.commit().await.map_err(fault)?;
+        let rooms = rows.into_iter().map(found).collect::<Result<_, _>>()?;
+        Ok(FoundRooms { rooms, total, page, pages })
     }
 
     /// Makes a room, with oneself as its first member. It closes after `idle` without a message; where that is not chosen, the
@@ -173,6 +208,18 @@ impl Chat {
         tx.commit().await.map_err(fault)?;
         Ok(event)
     }
+}
+
+fn found(row: FoundRow) -> Result<FoundRoom, Refusal> {
+    Ok(FoundRoom {
+        room: row.slug().map_err(fault)?,
+        name: row.name,
+        topic: row.topic,
+        member: row.member,
+        members: u32::try_from(row.member_count).unwrap_or_default(),
+        active_at: Micros(row.active_at),
+        closed: row.closed,
+    })
 }
 
 /// A room as [`Event::Welcome`](crate::protocol::Event::Welcome) tells of it.

@@ -1,5 +1,6 @@
 //! Rooms and their members.
 
+use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
@@ -87,29 +88,24 @@ macro_rules! room_columns {
     };
 }
 
-/// Every room that `user` may see.
-///
-/// # Errors
-/// When the database fails.
-pub async fn visible(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
-    const SQL: &str = concat!(
-        room_columns!(),
-        " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
-          WHERE r.kind = 'public' OR m.user_id IS NOT NULL"
-    );
-    let rows = read_one!(store, c => sqlx::query_as(SQL).bind(user).fetch_all(c).await)?;
-    Ok(rows)
-}
+const JOINED: &str =
+    concat!(room_columns!(), " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id");
 
 /// The rooms that `user` is a member of.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn joined(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
-    const SQL: &str =
-        concat!(room_columns!(), " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id");
-    let rows = read_one!(store, c => sqlx::query_as(SQL).bind(user).fetch_all(c).await)?;
+    let rows = read_one!(store, c => sqlx::query_as(JOINED).bind(user).fetch_all(c).await)?;
     Ok(rows)
+}
+
+/// The same within a transaction.
+///
+/// # Errors
+/// When the database fails.
+pub async fn joined_in(conn: &mut Conn<'_>, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
+    Ok(on!(conn, c => sqlx::query_as(JOINED).bind(user).fetch_all(c).await)?)
 }
 
 /// The ids alone of the rooms that `user` is a member of.
@@ -137,6 +133,117 @@ pub async fn one(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Optio
           WHERE r.slug = $2 AND (r.kind = 'public' OR m.user_id IS NOT NULL)"
     );
     Ok(on!(conn, c => sqlx::query_as(SQL).bind(user).bind(slug.as_str()).fetch_optional(c).await)?)
+}
+
+/// A room that was looked for.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct FoundRow {
+    slug: String,
+    pub name: String,
+    pub topic: String,
+    pub closed: bool,
+    pub member_count: i64,
+    pub active_at: i64,
+    pub member: bool,
+}
+
+impl FoundRow {
+    /// # Errors
+    /// When the database holds another form.
+    pub fn slug(&self) -> Result<Slug, StoreError> {
+        Slug::new(self.slug.as_str()).map_err(|_| StoreError::Malformed("rooms.slug"))
+    }
+}
+
+/// Which rooms to look for.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Whether those that one is in are looked through too, closed ones among them.
+    own: bool,
+    /// What the key begins with, and what it contains: patterns of `LIKE`.
+    begins: String,
+    contains: String,
+}
+
+impl Search {
+    /// Every room that one could join.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { own: false, begins: "%".to_owned(), contains: "%".to_owned() }
+    }
+
+    /// Every room that one is in or could join and that has `text` in its name or topic.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let mut begins = String::with_capacity(text.len() + 1);
+        for c in folded(text).chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                begins.push('\\');
+            }
+            begins.push(c);
+        }
+        begins.push('%');
+        Self { own: true, contains: format!("%{begins}"), begins }
+    }
+}
+
+/// What is kept of a room to find it by: its name and its topic, each [`folded`].
+fn search_key(name: &str, topic: &str) -> String {
+    format!("{}\n{}", folded(name), folded(topic))
+}
+
+/// A text without case, accents and other dress: who looks for "cafe" finds "Café". Neither engine has this for more than ASCII.
+fn folded(text: &str) -> String {
+    text.nfkd().filter(|c| !('\u{300}'..='\u{36F}').contains(c)).flat_map(char::to_lowercase).collect()
+}
+
+/// `$1` is the one who looks, `$2` whether their own rooms count, `$3` what the key contains.
+macro_rules! found {
+    () => {
+        " FROM rooms r
+          WHERE r.search_key LIKE $3 ESCAPE '\\'
+            AND CASE WHEN r.id IN (SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL) THEN $2
+                     ELSE r.kind = 'public' AND r.closed_at IS NULL END"
+    };
+}
+
+/// How many rooms a search finds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_found(conn: &mut Conn<'_>, user: UserId, search: &Search) -> Result<i64, StoreError> {
+    const SQL: &str = concat!("SELECT count(*)", found!());
+    Ok(on!(conn, c => sqlx::query_scalar(SQL).bind(user).bind(search.own).bind(&search.contains).fetch_one(c).await)?)
+}
+
+/// What a search finds: first what begins with it, and of those what was active last; `limit` of them after the first `skip`.
+///
+/// One walk over all rooms, whatever is asked: an index by activity would be written to with every message.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    conn: &mut Conn<'_>,
+    user: UserId,
+    search: &Search,
+    limit: i64,
+    skip: i64,
+) -> Result<Vec<FoundRow>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT r.slug, r.name, r.topic, r.closed_at IS NOT NULL AS closed, r.member_count, r.active_at,
+                r.id IN (SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL) AS member",
+        found!(),
+        " ORDER BY CASE WHEN r.search_key LIKE $4 ESCAPE '\\' THEN 0 ELSE 1 END, r.active_at DESC, r.slug LIMIT $5 OFFSET $6"
+    );
+    Ok(on!(conn, c => sqlx::query_as(SQL)
+        .bind(user)
+        .bind(search.own)
+        .bind(&search.contains)
+        .bind(&search.begins)
+        .bind(limit)
+        .bind(skip)
+        .fetch_all(c)
+        .await)?)
 }
 
 /// A place in a room's log that was just taken, and whether the room is closed.
@@ -366,13 +473,14 @@ pub struct NewRoom<'a> {
 /// Also when the slug (`rooms.slug`) is taken.
 pub async fn add(conn: &mut Conn<'_>, new: &NewRoom<'_>) -> Result<(), StoreError> {
     on!(conn, c => sqlx::query(
-        "INSERT INTO rooms (id, slug, name, topic, idle_after, created_by, created_at, active_at, idle_from)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)",
+        "INSERT INTO rooms (id, slug, name, topic, search_key, idle_after, created_by, created_at, active_at, idle_from)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)",
     )
     .bind(new.id)
     .bind(new.slug)
     .bind(new.name)
     .bind(new.topic)
+    .bind(search_key(new.name, new.topic))
     .bind(new.idle.micros())
     .bind(new.created_by)
     .bind(new.at.0)
@@ -414,8 +522,23 @@ pub async fn advance(conn: &mut Conn<'_>, user: UserId, slug: &Slug, seq: Seq) -
     Ok(Some((room, Seq(read), u32::try_from(unread).unwrap_or(UNREAD_MAX))))
 }
 
+/// Gives rooms from before there were search keys one each.
+async fn add_search_keys(conn: &mut Conn<'_>) -> Result<(), StoreError> {
+    let without: Vec<(RoomId, String, String)> =
+        on!(conn, c => sqlx::query_as("SELECT id, name, topic FROM rooms WHERE search_key IS NULL").fetch_all(c).await)?;
+    for (id, name, topic) in without {
+        on!(conn, c => sqlx::query("UPDATE rooms SET search_key = $2 WHERE id = $1")
+            .bind(id)
+            .bind(search_key(&name, &topic))
+            .execute(c)
+            .await
+            .map(|_| ()))?;
+    }
+    Ok(())
+}
+
 impl Store {
-    /// Gives a new database its identity and its first rooms; returns the `epoch`.
+    /// Gives a new database its identity and its first rooms, and an older one's rooms what they lack; returns the `epoch`.
     ///
     /// # Errors
     /// When the database fails.
@@ -433,8 +556,28 @@ impl Store {
                 add(conn, &NewRoom { id, slug, name: slug, topic, idle, created_by, at }).await?;
             }
         }
+        add_search_keys(conn).await?;
         let epoch = on!(conn, c => sqlx::query_scalar("SELECT epoch FROM server WHERE one = 1").fetch_one(c).await)?;
         tx.commit().await?;
         Ok(epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rooms_are_found_without_case_and_accents() {
+        assert_eq!(search_key("Café Über", "ÅNGSTRÖM"), "cafe uber\nangstrom");
+        assert_eq!(folded("ДАЧА"), "дача");
+        assert_eq!(folded("ﬁeld"), "field");
+    }
+
+    #[test]
+    fn a_search_is_for_its_own_characters() {
+        let search = Search::of(r"100%_\ Tea");
+        assert_eq!(search.begins, r"100\%\_\\ tea%");
+        assert_eq!(search.contains, r"%100\%\_\\ tea%");
     }
 }

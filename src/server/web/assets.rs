@@ -20,8 +20,18 @@ use super::App;
 #[allow_missing = true]
 struct Site;
 
-/// Root-level files that browsers ask for by name.
-const NAMED: [&str; 3] = ["favicon.ico", "favicon.svg", "robots.txt"];
+/// Root-level files that browsers ask for by name. (The icons are drawn by `scripts/icons`.)
+const NAMED: [&str; 9] = [
+    "apple-touch-icon.png",
+    "favicon.ico",
+    "favicon.svg",
+    "icon-192.png",
+    "icon-512.png",
+    "icon-maskable-192.png",
+    "icon-maskable-512.png",
+    "manifest.webmanifest",
+    "robots.txt",
+];
 
 /// The embedded files, and the folder that they are served under.
 #[derive(Clone, Debug)]

@@ -47,7 +47,7 @@ pub async fn page(State(app): State<App>, session: Session, request: Request) ->
 }
 
 fn needs_login(path: &str) -> bool {
-    matches!(path, "/" | "/new-room" | "/settings") || path.starts_with("/room/")
+    matches!(path, "/" | "/new-room" | "/settings" | "/shortcuts") || path.starts_with("/room/")
 }
 
 /// The login page, and back to `uri` after it.
@@ -98,6 +98,8 @@ pub(super) async fn render(
         let (leptos, nonce, assets) = (app.leptos.clone(), Arc::clone(&nonce), app.assets.root());
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let (name, text_max, room_idle) = (zone.name.clone(), app.settings.text_max, app.settings.room_idle);
+        let mac =
+            headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().windows(9).any(|word| word == b"Macintosh"));
         let wall: Arc<dyn Fn(_) -> _ + Send + Sync> = Arc::new(move |at| zone.wall(at));
         move || {
             let options = expect_context::<ResponseOptions>();
@@ -106,6 +108,7 @@ pub(super) async fn render(
             provide_context(request::Request {
                 path: path.clone(),
                 zone: name.clone(),
+                mac,
                 now: now(),
                 assets: Arc::clone(&assets),
                 text_max,
