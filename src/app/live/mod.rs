@@ -1,16 +1,18 @@
 //! The browser's end of the socket: events into signals, the outbox, reconnecting.
 //!
 //! One [`Live`] for each tab, made when the first island asks for it; islands read its signals and tell it what happens. It
-//! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`rooms`] and
-//! [`backoff`], and tested there; [`browser`] and [`socket`] are the browser's own. All of it is compiled for the server
-//! too and never called there: only effects and event handlers reach it.
+//! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`turn`],
+//! [`rooms`] and [`backoff`], and tested there; [`browser`], [`lock`] and [`socket`] are the browser's own. All of it is compiled
+//! for the server too and never called there: only effects and event handlers reach it.
 
 pub mod backoff;
 pub mod browser;
+pub mod lock;
 pub mod log;
 pub mod outbox;
 pub mod rooms;
 pub mod socket;
+pub mod turn;
 pub mod wire;
 
 use std::cell::{OnceCell, RefCell};
@@ -120,6 +122,8 @@ pub struct Live {
     pub presence: ArcRwSignal<Option<Presence>>,
     /// What has been written and has not arrived, in all rooms.
     pub waiting: ArcRwSignal<Vec<Item>>,
+    /// A draft that another tab has sent or emptied: its room's slug, and what it was.
+    pub draft_gone: ArcRwSignal<Option<(String, String)>>,
     state: RefCell<State>,
 }
 
@@ -170,6 +174,7 @@ impl Live {
             current: ArcRwSignal::new(None),
             presence: ArcRwSignal::new(None),
             waiting: ArcRwSignal::new(Vec::new()),
+            draft_gone: ArcRwSignal::new(None),
             state: RefCell::new(State::default()),
         }
     }
@@ -182,7 +187,7 @@ impl Live {
                 return;
             }
             state.me = Some(me.clone());
-            state.outbox = Some(Outbox::open(Local, me.id));
+            state.outbox = Some(Outbox::open(Local, lock::turn(me.id), me.id));
             state.title = document().title();
         }
         if let Some(root) = document().document_element() {
@@ -195,13 +200,8 @@ impl Live {
         let _ = window_event_listener_untyped("online", |_| live().wake());
         let _ = window_event_listener_untyped("offline", |_| live().say(Line::Offline));
         let _ = window_event_listener_untyped("pageshow", |_| live().wake());
-        let _ = window_event_listener_untyped("pagehide", |_| live().end_read_pause());
-        let _ = window_event_listener_untyped("storage", |event| {
-            let event: StorageEvent = event.unchecked_into();
-            if event.new_value().is_none() {
-                live().removed_elsewhere(event.key().as_deref());
-            }
-        });
+        let _ = window_event_listener_untyped("pagehide", |_| live().leave());
+        let _ = window_event_listener_untyped("storage", |event| live().changed_elsewhere(event.unchecked_ref()));
         // Of the document, and bubbles to the window.
         let _ = window_event_listener_untyped("visibilitychange", |_| live().visibility_changed());
         set_interval(|| live().look_after(), LOOK_EVERY);
@@ -277,21 +277,55 @@ impl Live {
     /// Keeps what is being written in `room`.
     pub fn keep_draft(&self, room: &Slug, text: &str) {
         let Some(key) = self.draft_key(room) else { return };
-        if text.is_empty() { Local.remove(&key) } else { Local.set(&key, text) }
+        if text.is_empty() {
+            Local.remove(&key);
+        } else {
+            Local.set(&key, text);
+        }
+    }
+
+    /// What was being written in `room` was sent, as `text`.
+    pub fn draft_sent(&self, room: &Slug, text: &str) {
+        let Some(key) = self.draft_key(room) else { return };
+        // Another tab may be writing something else.
+        if Local.get(&key).as_deref() == Some(text) {
+            Local.remove(&key);
+        }
     }
 
     fn draft_key(&self, room: &Slug) -> Option<String> {
-        self.state.borrow().me.as_ref().map(|me| format!("snug.draft.{}.{room}", me.id))
+        Some(format!("{}{room}", self.draft_prefix()?))
     }
 
-    fn removed_elsewhere(&self, key: Option<&str>) {
-        let changed = match (&mut self.state.borrow_mut().outbox, key) {
-            (Some(outbox), Some(key)) => outbox.removed_elsewhere(key),
+    fn draft_prefix(&self) -> Option<String> {
+        self.state.borrow().me.as_ref().map(|me| format!("snug.draft.{}.", me.id))
+    }
+
+    /// Another tab has changed what the storage has.
+    fn changed_elsewhere(&self, event: &StorageEvent) {
+        let key = event.key();
+        let changed = match (&mut self.state.borrow_mut().outbox, &key) {
+            (Some(outbox), Some(key)) => outbox.changed_elsewhere(key),
+            (Some(outbox), None) => {
+                // All of it was removed.
+                outbox.adopt();
+                true
+            }
             _ => false,
         };
         if changed {
             self.flush();
         }
+        let room = key.as_deref().and_then(|key| key.strip_prefix(self.draft_prefix()?.as_str()));
+        if let (Some(room), Some(before), None) = (room, event.old_value(), event.new_value()) {
+            self.draft_gone.set(Some((room.to_owned(), before)));
+        }
+    }
+
+    /// The page is left, for good or for a while: no tab must wait for it.
+    fn leave(&self) {
+        self.end_read_pause();
+        self.hang_up();
     }
 
     // The socket
@@ -420,16 +454,19 @@ impl Live {
 
     /// Drops the socket and makes another at once.
     fn reconnect(&self) {
-        {
-            let mut state = self.state.borrow_mut();
-            state.generation += 1;
-            state.socket = None;
-            state.ready = false;
-            if let Some(outbox) = &mut state.outbox {
-                outbox.line_lost();
-            }
-        }
+        self.hang_up();
         self.connect();
+    }
+
+    /// Drops the socket.
+    fn hang_up(&self) {
+        let mut state = self.state.borrow_mut();
+        state.generation += 1;
+        state.socket = None;
+        state.ready = false;
+        if let Some(outbox) = &mut state.outbox {
+            outbox.line_lost();
+        }
     }
 
     /// Something suggests that the line may be back, or that it should be looked at.

@@ -383,13 +383,27 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
     };
     Effect::new(move |_| {
         let Some(field) = field.get() else { return };
-        // What was typed before this page came to life goes before what was left in an earlier one.
-        if field.value().is_empty()
-            && let Some(draft) = room.with_value(|room| live().draft(room))
-        {
-            field.set_value(&draft);
-        }
+        // The browser would bring it back, too: what another tab has sent since, and to whoever logs in here next.
+        let _ = field.set_attribute("autocomplete", "off");
+        let typed = field.value();
+        room.with_value(|room| {
+            // What was typed before this page came to life goes before what was left in an earlier one.
+            if !typed.is_empty() {
+                live().keep_draft(room, &typed);
+            } else if let Some(draft) = live().draft(room) {
+                field.set_value(&draft);
+            }
+        });
         if !refused {
+            changed();
+        }
+    });
+    Effect::new(move |before: Option<()>| {
+        let gone = live().draft_gone.get();
+        // The first time it is an old story.
+        let (Some(()), Some((slug, text)), Some(field)) = (before, gone, field.get_untracked()) else { return };
+        if room.with_value(|room| room.as_str() == slug) && field.value() == text {
+            field.set_value("");
             changed();
         }
     });
@@ -407,8 +421,8 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             return;
         }
         room.with_value(|room| {
-            live().write(room, text);
-            live().keep_draft(room, "");
+            live().write(room, text.clone());
+            live().draft_sent(room, &text);
         });
         field.set_value("");
         changed();
