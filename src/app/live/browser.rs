@@ -81,6 +81,13 @@ pub fn remember_zone() {
     }
 }
 
+/// The build that this page is of: the folder of its files is named by it.
+pub fn build() -> Option<String> {
+    let sheet = document().query_selector("link[rel=stylesheet]").ok()??;
+    // `/b/0123456789abcdef/pkg/snug.css`
+    sheet.get_attribute("href")?.split('/').nth(2).map(str::to_owned)
+}
+
 /// The browser's local storage, shared by all tabs of this site. A browser that forbids it keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;

@@ -40,12 +40,22 @@ use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomState
 const PING_EVERY: u64 = 25_000;
 /// A server that has not answered for so long is gone.
 const PONG_WITHIN: u64 = 10_000;
+/// The same where there is reason to think so: after a sleep, in a page that is looked at again.
+const PONG_SOON: u64 = 3_000;
+/// A message that is not answered for so long makes one ask whether the server is there.
+const ANSWER_WITHIN: u64 = 5_000;
+/// Timers that are so late stood still: the machine slept, or the page.
+const SLEPT: u64 = 15_000;
 /// From asking for a socket to the server's welcome.
 const WELCOME_WITHIN: u64 = 15_000;
-/// How often the two above are looked at.
+/// How often these are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// An interruption that is shorter than this is not worth a word.
 const SAY_AFTER: Duration = Duration::from_secs(2);
+/// How long it is said that the line is back, after it was gone for long.
+const SAY_BACK: Duration = Duration::from_secs(4);
+/// Who has not typed for so long, in milliseconds, has their fingers elsewhere.
+const STILL: u64 = 5_000;
 /// `read` is sent at most once in so long.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// How long a form may take to lead away from the page that it changed.
@@ -64,8 +74,12 @@ pub enum Line {
     Fine,
     /// It is gone, and tried again.
     Lost,
+    /// It has been gone for so long that tries are far apart: one may ask for the next.
+    Gone,
     /// So is the browser's network.
     Offline,
+    /// It was gone for long, and has just come back.
+    Back,
     /// The server has another build of this code: the page should be loaded again.
     Updated,
 }
@@ -74,7 +88,7 @@ impl Line {
     /// Whether what is written has to wait.
     #[must_use]
     pub fn is_down(self) -> bool {
-        matches!(self, Self::Lost | Self::Offline)
+        matches!(self, Self::Lost | Self::Gone | Self::Offline)
     }
 }
 
@@ -137,14 +151,26 @@ struct State {
     generation: u32,
     /// Whether the server has welcomed this socket.
     ready: bool,
-    /// The server's build, by its first welcome.
+    /// This page's build.
     build: Option<String>,
+    /// The server's, where it is another.
+    newer: Option<String>,
     backoff: Backoff,
+    /// Whether the line has been gone for long, and nothing has been said of its being back.
+    long: bool,
     retry: Option<TimeoutHandle>,
     /// When the socket was asked for, when it was pinged last, and when something was heard on it, in milliseconds since 1970.
     asked_at: u64,
     pinged_at: u64,
     heard_at: u64,
+    /// How long the answer to the last ping may take, in milliseconds.
+    patience: u64,
+    /// When a message was sent last, when the line was looked at last, and when something was typed last.
+    sent_at: u64,
+    looked_at: u64,
+    typed_at: u64,
+    /// What is being written is not kept: the storage does not take it.
+    draft_unkept: bool,
     /// The outbox's next attempt.
     due: Option<TimeoutHandle>,
     /// What has been read and is to be said when the pause after the last `read` ends.
@@ -188,6 +214,8 @@ impl Live {
             }
             state.me = Some(me.clone());
             state.outbox = Some(Outbox::open(Local, lock::turn(me.id), me.id));
+            state.build = browser::build();
+            state.looked_at = browser::now();
             state.title = document().title();
         }
         if let Some(root) = document().document_element() {
@@ -277,16 +305,18 @@ impl Live {
     /// Keeps what is being written in `room`.
     pub fn keep_draft(&self, room: &Slug, text: &str) {
         let Some(key) = self.draft_key(room) else { return };
+        let mut state = self.state.borrow_mut();
+        state.typed_at = browser::now();
+        state.draft_unkept = !text.is_empty() && !Local.set(&key, text);
         if text.is_empty() {
             Local.remove(&key);
-        } else {
-            Local.set(&key, text);
         }
     }
 
     /// What was being written in `room` was sent, as `text`.
     pub fn draft_sent(&self, room: &Slug, text: &str) {
         let Some(key) = self.draft_key(room) else { return };
+        self.state.borrow_mut().draft_unkept = false;
         // Another tab may be writing something else.
         if Local.get(&key).as_deref() == Some(text) {
             Local.remove(&key);
@@ -441,14 +471,51 @@ impl Live {
     }
 
     fn say_lost(&self) {
-        self.say(if window().navigator().on_line() { Line::Lost } else { Line::Offline });
+        let long = {
+            let mut state = self.state.borrow_mut();
+            state.long |= state.backoff.is_long();
+            state.long
+        };
+        self.say(match window().navigator().on_line() {
+            false => Line::Offline,
+            true if long => Line::Gone,
+            true => Line::Lost,
+        });
     }
 
     fn say(&self, line: Line) {
-        let now = self.line.get_untracked();
-        // That the page is too old stays said.
-        if now != line && now != Line::Updated {
+        let line = {
+            let mut state = self.state.borrow_mut();
+            // That the page is too old stays said.
+            if state.stopped {
+                return;
+            }
+            let long = line == Line::Fine && std::mem::take(&mut state.long);
+            match line {
+                Line::Fine if state.newer.is_some() => Line::Updated,
+                Line::Fine if long => Line::Back,
+                line => line,
+            }
+        };
+        if line == Line::Back {
+            set_timeout(|| live().said_back(), SAY_BACK);
+        }
+        if self.line.get_untracked() != line {
             self.line.set(line);
+        }
+    }
+
+    fn said_back(&self) {
+        if self.line.get_untracked() == Line::Back {
+            self.say(Line::Fine);
+        }
+    }
+
+    /// Someone does not want to wait for the next try.
+    pub fn try_now(&self) {
+        if !self.state.borrow().ready {
+            self.say(Line::Lost);
+            self.reconnect();
         }
     }
 
@@ -473,12 +540,12 @@ impl Live {
     fn wake(&self) {
         let (missing, silent) = {
             let state = self.state.borrow();
-            (state.socket.is_none(), state.ready && browser::now() - state.pinged_at > 5_000)
+            (state.socket.is_none(), state.ready && browser::now().saturating_sub(state.pinged_at) > 5_000)
         };
         if missing {
             self.connect();
         } else if silent {
-            self.ping();
+            self.ping(PONG_SOON);
         }
         if self.line.get_untracked() == Line::Offline && self.state.borrow().ready {
             self.say(Line::Fine);
@@ -494,30 +561,39 @@ impl Live {
         self.mark_read();
     }
 
-    fn ping(&self) {
+    /// Asks whether the server is there. One that has not answered within `patience` milliseconds is gone.
+    fn ping(&self, patience: u64) {
         let mut state = self.state.borrow_mut();
         state.pinged_at = browser::now();
+        state.patience = patience;
         if let Some(socket) = &state.socket {
             socket.send(&Command::Ping);
         }
+        set_timeout(|| live().look_after(), Duration::from_millis(patience + 100));
     }
 
     /// Looks after the socket, now and then.
     fn look_after(&self) {
         let now = browser::now();
-        let (dead, ping) = {
-            let state = self.state.borrow();
-            if state.socket.is_none() {
-                return;
-            }
-            let unanswered = state.ready && state.heard_at < state.pinged_at && now - state.pinged_at > PONG_WITHIN;
-            let unwelcome = !state.ready && now - state.asked_at > WELCOME_WITHIN;
-            (unanswered || unwelcome, state.ready && now - state.pinged_at >= PING_EVERY)
+        let (dead, slept, ping) = {
+            let mut state = self.state.borrow_mut();
+            let since = |then: u64| now.saturating_sub(then);
+            // A socket may have died meanwhile without a word, and a wait for the next try have stood still.
+            let slept = since(state.looked_at) > SLEPT;
+            state.looked_at = now;
+            let unanswered = state.ready && state.heard_at < state.pinged_at && since(state.pinged_at) > state.patience;
+            let unwelcome = !state.ready && state.socket.is_some() && since(state.asked_at) > WELCOME_WITHIN;
+            let asked = state.pinged_at.max(state.heard_at);
+            let doubtful = asked < state.sent_at && since(state.sent_at) > ANSWER_WITHIN;
+            let ping = state.ready && (doubtful || since(state.pinged_at) >= PING_EVERY);
+            (unanswered || unwelcome, slept, ping)
         };
         if dead {
             self.lost(0);
+        } else if slept {
+            self.wake();
         } else if ping {
-            self.ping();
+            self.ping(PONG_WITHIN);
         }
     }
 
@@ -565,14 +641,14 @@ impl Live {
 
     fn welcome(&self, epoch: Uuid, version: u32, build: String, rooms: &[RoomState]) {
         if version > VERSION {
-            self.too_old(&build);
+            self.too_old(build);
             return;
         }
         let mut state = self.state.borrow_mut();
         state.ready = true;
         state.backoff.reset();
-        let updated = state.build.as_ref().is_some_and(|known| *known != build);
-        state.build.get_or_insert(build);
+        let ours = state.build.get_or_insert_with(|| build.clone());
+        state.newer = (*ours != build).then_some(build);
         let mut anew = None;
         let mut gone = false;
         if let Some(open) = &state.open {
@@ -593,10 +669,7 @@ impl Live {
             return;
         }
         self.say(Line::Fine);
-        if updated {
-            self.line.set(Line::Updated);
-            self.reload_if_unseen();
-        }
+        self.reload_if_unseen();
         let mut changed = false;
         self.rooms.update(|known| changed = known.welcome(rooms));
         if changed {
@@ -706,9 +779,12 @@ impl Live {
     fn flush(&self) {
         let now = browser::now();
         let mut state = self.state.borrow_mut();
-        let State { outbox: Some(outbox), socket, ready, due, .. } = &mut *state else { return };
+        let State { outbox: Some(outbox), socket, ready, due, sent_at, .. } = &mut *state else { return };
         if *ready && let Some(socket) = socket {
-            outbox.send(now).iter().for_each(|command| socket.send(command));
+            for command in outbox.send(now) {
+                socket.send(&command);
+                *sent_at = now;
+            }
         }
         if let Some(due) = due.take() {
             due.clear();
@@ -776,32 +852,53 @@ impl Live {
         }
     }
 
-    /// The server speaks a newer protocol: nothing more is said, and the page is loaded again, once. What waits is kept.
-    fn too_old(&self, build: &str) {
+    /// The server speaks a newer protocol: nothing more is said, and the page is loaded again. What waits is kept.
+    fn too_old(&self, build: String) {
+        self.hang_up();
         {
             let mut state = self.state.borrow_mut();
             state.stopped = true;
-            state.ready = false;
-            state.generation += 1;
-            state.socket = None;
+            state.newer = Some(build);
         }
         self.line.set(Line::Updated);
-        let Some(storage) = window().session_storage().ok().flatten() else { return };
-        if storage.get_item("snug.reloaded").ok().flatten().as_deref() != Some(build)
-            && storage.set_item("snug.reloaded", build).is_ok()
-        {
-            self.reload();
+        self.reload_when_still();
+    }
+
+    /// Loads the page again, but not under anyone's fingers.
+    fn reload_when_still(&self) {
+        let since = browser::now().saturating_sub(self.state.borrow().typed_at);
+        if document().hidden() || since >= STILL {
+            self.reload_once();
+        } else {
+            set_timeout(|| live().reload_when_still(), Duration::from_millis(STILL));
         }
     }
 
     /// A page of another build is loaded again while nobody looks.
     fn reload_if_unseen(&self) {
-        if document().hidden() && self.line.get_untracked() == Line::Updated && self.waiting.with_untracked(Vec::is_empty) {
+        if document().hidden() && self.state.borrow().ready {
+            self.reload_once();
+        }
+    }
+
+    /// Loads the page again where the server's build is another: once, since a proxy may have servers of several. Not while
+    /// something is written that could not be kept.
+    fn reload_once(&self) {
+        let newer = {
+            let state = self.state.borrow();
+            let kept = !state.draft_unkept && state.outbox.as_ref().is_none_or(Outbox::is_kept);
+            state.newer.clone().filter(|_| kept)
+        };
+        let (Some(build), Ok(Some(storage))) = (newer, window().session_storage()) else { return };
+        if storage.get_item("snug.reloaded").ok().flatten().as_ref() != Some(&build)
+            && storage.set_item("snug.reloaded", &build).is_ok()
+        {
             self.reload();
         }
     }
 
-    fn reload(&self) {
+    /// Loads the page again.
+    pub fn reload(&self) {
         self.state.borrow_mut().stopped = true;
         // Drafts and the outbox are kept in storage.
         let _ = location().reload();

@@ -88,6 +88,12 @@ impl<S: Storage> Outbox<S> {
         &self.items
     }
 
+    /// Whether all of it outlives the page.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.items.iter().all(|item| item.kept)
+    }
+
     /// Makes this what is kept, whichever tab kept it.
     pub fn adopt(&mut self) {
         let kept: Vec<Uuid> = self.storage.keys().iter().filter_map(|key| self.id_of(key)).collect();
