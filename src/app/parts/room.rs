@@ -769,13 +769,15 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
     Effect::new(move |before: Option<Slug>| {
         let room = room.get();
         let Some(field) = field.get() else { return room };
-        let draft = live().draft(&room);
         match before {
-            // What was typed before this page came to life goes before what was left in an earlier one.
             None => {
-                if field.value().is_empty()
-                    && let Some(draft) = draft
-                {
+                // The browser would bring it back, too: what another tab has sent since, and to whoever logs in here next.
+                let _ = field.set_attribute("autocomplete", "off");
+                let typed = field.value();
+                // What was typed before this page came to life goes before what was left in an earlier one.
+                if !typed.is_empty() {
+                    live().keep_draft(&room, &typed);
+                } else if let Some(draft) = live().draft(&room) {
                     field.set_value(&draft);
                 }
                 if !refused {
@@ -784,7 +786,7 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             }
             // Another room: what was being written in the one before is kept there.
             Some(before) if before != room => {
-                field.set_value(&draft.unwrap_or_default());
+                field.set_value(&live().draft(&room).unwrap_or_default());
                 changed();
                 if browser::has_keyboard() {
                     let _ = field.focus();
@@ -793,6 +795,15 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             Some(_) => {}
         }
         room
+    });
+    Effect::new(move |before: Option<()>| {
+        let gone = live().draft_gone.get();
+        // The first time it is an old story.
+        let (Some(()), Some((slug, text)), Some(field)) = (before, gone, field.get_untracked()) else { return };
+        if room.with_untracked(|room| room.as_str() == slug) && field.value() == text {
+            field.set_value("");
+            changed();
+        }
     });
     let typing = move |_| {
         changed();
@@ -808,8 +819,8 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             return;
         }
         room.with_untracked(|room| {
-            live().write(room, text);
-            live().keep_draft(room, "");
+            live().write(room, text.clone());
+            live().draft_sent(room, &text);
         });
         field.set_value("");
         changed();
