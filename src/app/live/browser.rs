@@ -8,7 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, RequestInit, Response};
 
 use super::outbox::Storage;
-use super::wire::Wire;
+use super::{json, wire};
 use crate::app::request::WallTime;
 use crate::app::time;
 use crate::protocol::{Micros, Refusal};
@@ -144,11 +144,7 @@ pub async fn post(endpoint: &str, body: &str) -> Result<String, Refusal> {
         Err(_) => None,
     };
     let text = text.ok_or(Refusal::Unavailable)?;
-    if response.ok() {
-        Ok(text)
-    } else {
-        Err(serde_json::from_str::<Wire>(&text).map_or(Refusal::Unavailable, |wire| wire.refusal()))
-    }
+    if response.ok() { Ok(text) } else { Err(json::parse(&text).map_or(Refusal::Unavailable, |json| wire::refusal(&json))) }
 }
 
 async fn request(endpoint: &str, body: &str) -> Result<Response, JsValue> {

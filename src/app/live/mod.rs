@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod browser;
+pub mod json;
 pub mod lock;
 pub mod log;
 pub mod outbox;
@@ -22,7 +23,6 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, MouseEvent, StorageEvent};
@@ -33,8 +33,8 @@ use self::log::{Log, Step};
 use self::outbox::{Item, Outbox, Storage};
 use self::rooms::Rooms;
 use self::socket::{Heard, Socket};
-use self::wire::{About, Page, Wire};
-use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
+use self::wire::{About, Page};
+use crate::protocol::{Command, Event, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
 /// The server closes a socket from which nothing has come for 75 s.
 const PING_EVERY: u64 = 25_000;
@@ -133,16 +133,10 @@ struct Open {
 }
 
 /// Who reads, as far as the islands have to know.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Account {
     pub id: Uuid,
     pub user: String,
-}
-
-impl From<&Me> for Account {
-    fn from(me: &Me) -> Self {
-        Self { id: me.id, user: me.person.user.clone() }
-    }
 }
 
 /// One tab's connection, and what it knows by it.
@@ -745,9 +739,9 @@ impl Live {
     // What the server says
 
     fn event(&self, line: &str) {
-        let Ok(wire) = serde_json::from_str::<Wire>(line) else { return };
-        let place = wire.place();
-        let Some(event) = wire.event() else { return };
+        let Some(json) = json::parse(line) else { return };
+        let place = wire::place(&json);
+        let Some(event) = wire::event(&json) else { return };
         match event {
             Event::Welcome { epoch, version, build, rooms, .. } => self.welcome(epoch, version, build, &rooms),
             Event::Message(_) | Event::Joined(_) | Event::Left(_) | Event::Closed(_) | Event::Reopened(_) => self.logged(event),
@@ -939,8 +933,8 @@ impl Live {
     fn fetch_list(&self) {
         spawn_local(async {
             let Ok(json) = browser::post("list_rooms", "").await else { return };
-            if let Ok(rooms) = serde_json::from_str::<Vec<RoomItem>>(&json) {
-                live().know(rooms);
+            if let Some(json) = json::parse(&json) {
+                live().know(wire::rooms(&json));
             }
         });
     }
@@ -1080,7 +1074,7 @@ impl Live {
 /// A page of a room: `which` one is said as in a query, and is the latest when nothing is.
 async fn read_room(room: &Slug, which: &str) -> Result<Page, Refusal> {
     let json = browser::post("read_room", &format!("room={room}&{which}")).await?;
-    serde_json::from_str::<Wire>(&json).ok().and_then(Wire::page).ok_or(Refusal::Unknown)
+    json::parse(&json).and_then(|json| wire::page(&json)).ok_or(Refusal::Unknown)
 }
 
 /// The page turns: its address is this from now on, and the way back leads to the one before.

@@ -5,11 +5,9 @@
 //! is under way at a time, so that they arrive in the order in which they were written; one that the server refuses for good
 //! stays, with the reason, and holds up nothing.
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::turn::{TURN, Turn};
-use super::wire::{Kept, Wire};
 use crate::protocol::{Command, Refusal, Slug};
 
 /// Where messages are kept: the browser's local storage, shared by all tabs. What it cannot keep lives as long as the page.
@@ -49,15 +47,37 @@ pub struct Item {
     kept: bool,
 }
 
-/// An item as it is kept, to be written; [`Kept`] is how it is read.
-#[derive(Serialize)]
-struct Keeping<'a> {
-    room: &'a Slug,
-    text: &'a str,
-    at: u64,
+/// An item as it is kept: a line with its order, its time and its room; a line with why it was refused, empty when it was not;
+/// and its text.
+struct Kept {
     order: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<&'a str>,
+    at: u64,
+    room: Slug,
+    refused: Option<String>,
+    text: String,
+}
+
+impl Kept {
+    fn write(item: &Item) -> String {
+        let refused = if let State::Refused(why) = &item.state { why.as_str() } else { "" };
+        let mut out = String::new();
+        for part in [&item.order.to_string(), " ", &item.at.to_string(), " ", item.room.as_str(), "\n", refused, "\n", &item.text]
+        {
+            out.push_str(part);
+        }
+        out
+    }
+
+    fn read(kept: &str) -> Option<Self> {
+        let (head, rest) = kept.split_once('\n')?;
+        let (refused, text) = rest.split_once('\n')?;
+        let mut head = head.splitn(3, ' ');
+        let mut number = || head.next()?.parse().ok();
+        let (order, at) = (number()?, number()?);
+        let room = Slug::new(head.next()?).ok()?;
+        let refused = (!refused.is_empty()).then(|| refused.to_owned());
+        Some(Self { order, at, room, refused, text: text.to_owned() })
+    }
 }
 
 /// The wait after a refusal that passes and does not say how long, in milliseconds.
@@ -113,8 +133,7 @@ impl<S: Storage> Outbox<S> {
 
     /// Makes one message what is kept of it. True when that is a change.
     fn look(&mut self, id: Uuid) -> bool {
-        let json = self.storage.get(&self.key(id));
-        let kept = json.and_then(|json| serde_json::from_str::<Wire>(&json).ok()?.kept());
+        let kept = self.storage.get(&self.key(id)).and_then(|kept| Kept::read(&kept));
         let here = self.items.iter().position(|item| item.id == id);
         match (kept, here) {
             // It has arrived, or was taken back.
@@ -267,11 +286,7 @@ impl<S: Storage> Outbox<S> {
     fn keep(&mut self, id: Uuid) {
         let key = self.key(id);
         let Some(item) = self.items.iter_mut().find(|item| item.id == id) else { return };
-        let refused = if let State::Refused(why) = &item.state { Some(why.as_str()) } else { None };
-        let kept = Keeping { room: &item.room, text: &item.text, at: item.at, order: item.order, refused };
-        if let Ok(json) = serde_json::to_string(&kept) {
-            item.kept |= self.storage.set(&key, &json);
-        }
+        item.kept |= self.storage.set(&key, &Kept::write(item));
     }
 }
 

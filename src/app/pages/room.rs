@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::page;
 use crate::app::actions::read_room;
 use crate::app::form;
+use crate::app::given::give;
 use crate::app::live::wire::{About, Opening};
 use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
 use crate::app::parts::frame::{Frame, Pane};
 use crate::app::parts::line::Line;
-use crate::app::parts::room::{Room, line_after, members, past_html};
+use crate::app::parts::room::{ROOM, Room, line_after, members, past_html};
 use crate::app::parts::rows::{self, Reader};
 use crate::app::request::request;
 use crate::app::time;
@@ -161,10 +162,12 @@ fn Inside(me: Me, page: Page, unread: u32, at: Option<Seq>) -> impl IntoView {
             </form>
         }
     });
+    let given = give(ROOM, opening);
     view! {
         <Title text=page.name.clone()/>
         <main id="main" class="room">
-            <Room opening=opening>
+            {given}
+            <Room>
                 <div inner_html=html></div>
             </Room>
             <div class="foot">

@@ -16,9 +16,10 @@ use web_sys::{Element, HtmlElement, ScrollIntoViewOptions, ScrollLogicalPosition
 use super::here::Here;
 use super::rows::{self, Above, LiveRow, Reader, Row};
 use super::text::push_escaped;
+use crate::app::given::given;
 use crate::app::live::outbox::{Item, State};
 use crate::app::live::rooms::count;
-use crate::app::live::wire::{About, Opening, Page};
+use crate::app::live::wire::{self, About, Opening, Page};
 use crate::app::live::{Account, Change, Line, browser, live};
 use crate::app::request::WallTime;
 use crate::app::{form, time};
@@ -44,8 +45,15 @@ struct Unread {
     count: u32,
 }
 
+/// Under which its page gives it what it opens with.
+pub const ROOM: &str = "room-given";
+
 #[island]
-pub fn Room(opening: Opening, children: Children) -> impl IntoView {
+pub fn Room(children: Children) -> impl IntoView {
+    given(ROOM, wire::opening).map(|opening| room(opening, children))
+}
+
+fn room(opening: Opening, children: Children) -> impl IntoView {
     let Opening { about, id, user, as_of, epoch, at, older, newer, above_at, above_author, events, .. } = opening;
     let Opening { read, unread, here, nonce, text, message, page, zone, text_max, .. } = opening;
     let me = Account { id, user };
