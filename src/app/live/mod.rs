@@ -60,8 +60,8 @@ const STILL: u64 = 5_000;
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// A page that takes longer than this is said to be on its way.
 const SLOW_AFTER: Duration = Duration::from_millis(200);
-/// How long a form may take to lead away from the page that it changed.
-const FORM_GOES_FIRST: Duration = Duration::from_secs(2);
+/// How long a form may take to lead away from the page that it changed, in milliseconds.
+const FORM_GOES_FIRST: u64 = 2_000;
 
 /// Closed by the server, which is being stopped: the next one is not far.
 const GOING_AWAY: u16 = 1001;
@@ -191,6 +191,8 @@ struct State {
     read_pause: bool,
     /// The document's title without a number.
     title: String,
+    /// When a form was posted that leads to another page, in milliseconds since 1970.
+    submitted_at: u64,
     /// No socket any more: the page is being left, or too old.
     stopped: bool,
 }
@@ -243,6 +245,11 @@ impl Live {
         let _ = window_event_listener_untyped("pageshow", |_| live().wake());
         let _ = window_event_listener_untyped("pagehide", |_| live().leave());
         let _ = window_event_listener_untyped("storage", |event| live().changed_elsewhere(event.unchecked_ref()));
+        let _ = window_event_listener_untyped("submit", |event| {
+            if !event.default_prevented() {
+                live().state.borrow_mut().submitted_at = browser::now();
+            }
+        });
         let _ = window_event_listener_untyped("popstate", |_| live().travelled());
         let _ = window_event_listener_untyped("click", |event| live().clicked(&event.unchecked_into()));
         // Of the document, and bubbles to the window.
@@ -566,8 +573,14 @@ impl Live {
         }
         if code == LOGIN_ENDED {
             state.stopped = true;
+            let form_goes = browser::now().saturating_sub(state.submitted_at) < FORM_GOES_FIRST;
             drop(state);
-            go_to_login();
+            // A form that did it is on its way elsewhere.
+            if form_goes {
+                set_timeout(go_to_login, Duration::from_millis(FORM_GOES_FIRST))
+            } else {
+                go_to_login()
+            }
             return;
         }
         let wait = match code {
@@ -832,7 +845,7 @@ impl Live {
             Event::Message(message) if message.by.user == me => self.arrived(message.id),
             Event::Left(membership) if membership.by.user == me && on_screen => {
                 // A form that did it is on its way elsewhere by then.
-                set_timeout(|| live().reload(), FORM_GOES_FIRST);
+                set_timeout(|| live().reload(), Duration::from_millis(FORM_GOES_FIRST));
                 return;
             }
             Event::Joined(membership) | Event::Left(membership) if membership.by.user == me => self.fetch_list(),

@@ -66,6 +66,13 @@ impl Drop for Socket {
         self.socket.set_onopen(None);
         self.socket.set_onmessage(None);
         self.socket.set_onclose(None);
-        let _ = self.socket.close();
+        if self.socket.ready_state() == WebSocket::CONNECTING {
+            // Closed before it opens, it would be complained of.
+            let socket = self.socket.clone();
+            let close = Closure::once_into_js(move || socket.close());
+            self.socket.set_onopen(Some(close.unchecked_ref()));
+        } else {
+            let _ = self.socket.close();
+        }
     }
 }

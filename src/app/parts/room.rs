@@ -68,8 +68,17 @@ fn room(opening: Opening, children: Children) -> impl IntoView {
     let waiting = RwSignal::new(Vec::<Item>::new());
     let line = RwSignal::new(Line::Fine);
     let here = RwSignal::new(here);
-    let paper =
-        Paper { room: about.room.clone(), me: me.user.clone(), zone, above, older, at_end: true, seen: true, height: None };
+    let paper = Paper {
+        room: about.room.clone(),
+        me: me.user.clone(),
+        zone,
+        above,
+        older,
+        at_end: true,
+        wanted: None,
+        seen: true,
+        height: None,
+    };
     let place = Place {
         log,
         past,
@@ -437,7 +446,8 @@ impl Place {
         let html = self.paper.try_update_value(|paper| {
             paper.room = about.room.clone();
             (paper.older, paper.at_end, paper.seen, paper.height) = (older, false, true, None);
-            let line = line_after(read, older, &events).filter(|_| unread > 0);
+            let wanted = paper.wanted.take();
+            let line = line_after(wanted.unwrap_or(read), older, &events).filter(|_| wanted.is_some() || unread > 0);
             let (html, above) = paper.page(&events, line);
             paper.above = above;
             past_html(&paper.room, older, &html)
@@ -596,6 +606,7 @@ impl Place {
         let Unread { from, count: unread } = self.unread.get().filter(|_| self.line_above.get())?;
         let address = self.about.with(|about| format!("/room/{}?at={from}#new", about.room));
         let up = move |event: leptos::ev::MouseEvent| {
+            self.paper.update_value(|paper| paper.wanted = Some(Seq(from.0 - 1)));
             if let Some(line) = self.in_past("#new") {
                 event.prevent_default();
                 scroll_to(&line, ScrollLogicalPosition::Start);
@@ -639,6 +650,8 @@ struct Paper {
     /// There is more before the first event that is shown.
     older: Option<Seq>,
     at_end: bool,
+    /// Where what was unread begins, for who has asked to be led there: it is read by the time that the page comes.
+    wanted: Option<Seq>,
     /// Whether the reader has seen everything that came in.
     seen: bool,
     /// How high the log was before what has just come in.
