@@ -119,21 +119,28 @@ for (const { way, locks, from } of WAYS) {
     test('what is refused in one tab is refused in the other, where it can be sent again or taken back', async ({ person, line }) => {
       const ada = await person('ada', { baseURL: from(line) });
       const tea = await ada.makeRoom('Tea');
-      await tap(ada.page, {
-        up: (command, _socket, answer) => {
-          const { type, id, room } = JSON.parse(command) as { type: string; id: string; room: string };
-          if (type !== 'send') return command;
-          answer({ type: 'error', id, room, code: 'not_member', message: 'You are not a member of this room. Join it first.' });
-        },
-      });
+      // Whichever of them sends it.
+      const other = await ada.context.newPage();
+      let refusing = true;
+      for (const page of [ada.page, other]) {
+        await tap(page, {
+          up: (command, _socket, answer) => {
+            const { type, id, room } = JSON.parse(command) as { type: string; id: string; room: string };
+            if (type !== 'send' || !refusing) return command;
+            answer({ type: 'error', id, room, code: 'not_member', message: 'You are not a member of this room. Join it first.' });
+          },
+        });
+      }
       const first = await ada.enter(tea);
-      const second = await ada.enter(tea, await ada.context.newPage());
+      const second = await ada.enter(tea, other);
       const why = /^Not sent\. You are not a member/;
       await first.say('refused at first');
       for (const room of [first, second]) await expect(room.waiting.locator('.state')).toHaveText(why);
+      refusing = false;
       await second.waiting.getByRole('button', { name: 'Try again' }).click();
       for (const room of [first, second]) await room.hasLast('refused at first');
 
+      refusing = true;
       await first.say('refused for good');
       for (const room of [first, second]) await expect(room.waiting.locator('.state')).toHaveText(why);
       await second.waiting.getByRole('button', { name: 'Take back' }).click();
