@@ -51,6 +51,10 @@ chaos: ## Kill the server under load, 20 times on each engine.
 bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.
 	cargo bench --features ssr --bench load -- $(SECTION)
 
+.PHONY: lighthouse
+lighthouse: release ## Measure pages as people meet them: Lighthouse, bytes, turning to another room.
+	$(TEST) && cd end2end && npx playwright test --config measure.config.ts
+
 .PHONY: screenshots
 screenshots: release ## Pictures of every page, in both themes and sizes, in end2end/screenshots.
 	$(TEST) && cd end2end && npx playwright test --config screenshots.config.ts

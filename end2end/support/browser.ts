@@ -4,6 +4,9 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { LaunchOptions } from '@playwright/test';
 
+/** A name of this machine under which a page is not secure, as on any network without a certificate: browsers trust only localhost. */
+export const INSECURE_HOST = 'snug.test';
+
 function onPath(name: string): string | undefined {
   return (process.env.PATH ?? '')
     .split(delimiter)
@@ -30,5 +33,8 @@ export const launchOptions: LaunchOptions = {
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
+    `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`,
+    // Which would not know that name.
+    '--no-proxy-server',
   ],
 };

@@ -7,9 +7,12 @@ export const REFUSED = /Failed to load resource: the server responded with a sta
 /** What it says while there is no server, or no network. */
 export const NO_SERVER = /WebSocket connection to '.*' failed|Failed to load resource: net::ERR_(CONNECTION|INTERNET|EMPTY|SOCKET|NETWORK)/;
 
+/** What it says where scripts are off, or slow to come: no fault of the page. */
+const EARLY = /was preloaded using link preload but not used within a few seconds/;
+
 export class Guard {
   private readonly seen: string[] = [];
-  private readonly allowed: RegExp[] = [];
+  private readonly allowed: RegExp[] = [EARLY];
 
   /** This test provokes it. */
   allow(...patterns: RegExp[]): void {

@@ -52,10 +52,21 @@ export class Person {
 
   async signUp(): Promise<void> {
     await this.did('sign_up', { email: this.email, username: this.name, password: this.password });
+    if (new URL(this.origin).hostname === new URL(this.server.url).hostname) return;
+    // The browser has the session under the server's own name, and needs it under the one that its pages are from.
+    const cookies = await this.context.cookies(this.server.url);
+    await this.context.addCookies(cookies.map(({ name, value }) => ({ name, value, url: this.origin, httpOnly: true, sameSite: 'Lax' })));
   }
 
   async logIn(): Promise<void> {
     await this.did('log_in', { name: this.name, password: this.password });
+  }
+
+  /** Logs in by hand, in whichever browser `page` is of; it stands at the door. */
+  async logInByHand(page: Page): Promise<void> {
+    await page.getByLabel('E-mail or username').fill(this.name);
+    await page.getByLabel('Password').fill(this.password);
+    await page.getByRole('button', { name: 'Log in' }).click();
   }
 
   /** Makes a room, and gives its slug. */

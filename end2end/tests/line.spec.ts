@@ -1,7 +1,12 @@
 // The line goes, the server goes, and both come back: nothing is lost, doubled or out of order.
 
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Page } from '@playwright/test';
+import { tap } from '../support/socket';
 import { holdWasm } from '../support/wasm';
-import { NO_SERVER, type Person, Room, alive, expect, test } from '../support/world';
+import { NO_SERVER, type Person, alive, expect, test } from '../support/world';
 
 const SAID = ['written offline, the first', 'written offline, the second', 'written offline, the third'];
 
@@ -228,7 +233,7 @@ test('who missed more than is replayed sees the room anew', async ({ person, lin
 test.describe('a small replay', () => {
   test.use({ own: { flags: ['--replay-max', '5', '--send-burst', '1000'] } });
 
-  test('fetches the room instead, and leaves an older page to follow', async ({ person, line }) => {
+  test('fetches the room instead, and what is older for who scrolls up', async ({ person, line }) => {
     const ada = await person('ada', { baseURL: line.url });
     const ben = await person('ben');
     const tea = await ada.makeRoom('Tea');
@@ -242,9 +247,185 @@ test.describe('a small replay', () => {
     await ben.say(tea, ...said);
     await line.mend();
     await room.hasLast(...said.slice(-40), 'waits meanwhile');
-    await expect(room.saying('said before')).toBeHidden();
-    await ada.page.getByRole('link', { name: 'Older messages' }).filter({ visible: true }).click();
-    await expect(ada.page).toHaveURL(/[?]before=/);
-    await expect(new Room(ada.page, ada.server).saying('said before')).toBeVisible();
+    await expect(room.saying('said before')).toHaveCount(0);
+    await room.messages.first().scrollIntoViewIfNeeded();
+    await expect(room.saying('said before')).toHaveCount(1);
+  });
+});
+
+test('a line that has died without a word is found out, and another one made', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  let dead = false;
+  const pass = (frame: string, socket: number) => (dead && socket === 1 ? undefined : frame);
+  await tap(ada.page, { up: pass, down: pass });
+  const room = await ada.enter(tea);
+  await room.say('said before');
+  await room.hasLast('said before');
+  dead = true;
+  await room.say('said into the void');
+  await expect(room.waiting).toHaveCount(1);
+  await expect(room.waiting).toHaveCount(0, { timeout: 40_000 });
+  await room.hasLast('said before', 'said into the void');
+  expect(await fresh(ada, tea)).toEqual(['said before', 'said into the void']);
+});
+
+test('who does not want to wait for the next try can ask for it, by keyboard too', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const room = await ada.enter(await ada.makeRoom('Tea'));
+  await line.cut();
+  await room.say('said meanwhile');
+  const now = ada.page.getByRole('button', { name: 'Try now' });
+  await expect(now).toBeVisible({ timeout: 40_000 });
+  await expect(room.line).toHaveText(/^The line is down/);
+  await now.focus();
+  const tried = ada.page.waitForEvent('websocket');
+  await ada.page.keyboard.press('Enter');
+  await tried;
+  await expect(now).toBeFocused();
+  await line.mend();
+  await expect(room.line).toHaveText('The line is back.', { timeout: 40_000 });
+  await room.hasLast('said meanwhile');
+  await expect(now).toHaveCount(0);
+  await expect(room.composer).toBeFocused();
+  await expect(room.line).toHaveText('');
+});
+
+test.describe('a server with another build', () => {
+  /** Leaves a mark on the page, which goes when it is loaded again. */
+  const mark = (page: Page) => page.evaluate(() => Object.assign(window, { marked: true }));
+  const isMarked = (page: Page) => page.evaluate(() => 'marked' in window);
+
+  test('is said to be there, and is loaded when one wants it, with what is being written', async ({ person, line }) => {
+    const ada = await person('ada', { baseURL: line.url });
+    const tea = await ada.makeRoom('Tea');
+    let deployed = false;
+    await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    const room = await ada.enter(tea);
+    await mark(ada.page);
+    await room.composer.fill('half a thought');
+    deployed = true;
+    await line.cut();
+    await line.mend();
+    await expect(room.line).toHaveText(/^Snug has been updated/);
+    await room.composer.press('End');
+    await room.composer.pressSequentially(', and the other half');
+    // Nothing else has changed.
+    await room.composer.press('Enter');
+    await room.hasLast('half a thought, and the other half');
+    await room.composer.fill('the next one');
+    expect(await isMarked(ada.page)).toBe(true);
+
+    deployed = false;
+    const loaded = ada.page.waitForEvent('load');
+    await ada.page.getByRole('button', { name: 'Load it now' }).click();
+    await loaded;
+    await alive(ada.page);
+    await expect(room.composer).toHaveValue('the next one');
+    await expect(room.line).toHaveText('');
+    await room.hasLast('half a thought, and the other half');
+  });
+
+  test('is loaded by itself while nobody looks', async ({ person, line }) => {
+    const ada = await person('ada', { baseURL: line.url });
+    const tea = await ada.makeRoom('Tea');
+    let deployed = false;
+    await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    const room = await ada.enter(tea);
+    await room.composer.fill('half a thought');
+    deployed = true;
+    await line.cut();
+    await line.mend();
+    await expect(room.line).toHaveText(/^Snug has been updated/);
+    deployed = false;
+    const loaded = ada.page.waitForEvent('load');
+    await ada.page.evaluate(() => {
+      Object.defineProperty(document, 'hidden', { get: () => true });
+      document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+    });
+    await loaded;
+    await alive(ada.page);
+    await expect(room.composer).toHaveValue('half a thought');
+    await expect(room.line).toHaveText('');
+  });
+
+  test('that speaks a newer protocol is loaded by itself, but not under the fingers of who writes', async ({ person, line }) => {
+    const ada = await person('ada', { baseURL: line.url });
+    const tea = await ada.makeRoom('Tea');
+    let deployed = false;
+    const later = (frame: string) => frame.replace(/"version":\d+/, '"version":99').replace(/"build":"[^"]*"/, '"build":"another"');
+    await tap(ada.page, { down: (frame) => (deployed ? later(frame) : frame) });
+    const room = await ada.enter(tea);
+    await mark(ada.page);
+    deployed = true;
+    await room.composer.pressSequentially('half');
+    await line.cut();
+    await line.mend();
+    const updated = expect(room.line).toHaveText(/^Snug has been updated/);
+    // As people write, until it is said and a while longer.
+    let said = false;
+    void updated.then(() => (said = true), () => (said = true));
+    while (!said) await room.composer.pressSequentially('…', { delay: 100 });
+    await updated;
+    await room.composer.pressSequentially(' a thought', { delay: 100 });
+    expect(await isMarked(ada.page)).toBe(true);
+    const typed = await room.composer.inputValue();
+    const loaded = ada.page.waitForEvent('load', { timeout: 20_000 });
+    deployed = false;
+    await room.composer.pressSequentially('.');
+    await loaded;
+    await alive(ada.page);
+    await expect(room.composer).toHaveValue(`${typed}.`);
+    await room.composer.press('Enter');
+    await room.hasLast(`${typed}.`);
+  });
+});
+
+test('a database that is another than before is read anew, and what waits goes out', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const tea = await ada.makeRoom('Tea');
+  let restored = false;
+  const other = '"epoch":"00000000-0000-4000-8000-000000000000"';
+  await tap(ada.page, { down: (frame) => (restored ? frame.replace(/"epoch":"[^"]*"/, other) : frame) });
+  const room = await ada.enter(tea);
+  await room.say('said before');
+  await room.hasLast('said before');
+  await line.cut();
+  await room.say('waits meanwhile');
+  restored = true;
+  const read = ada.page.waitForRequest('**/actions/read_room');
+  await line.mend();
+  await read;
+  await room.hasLast('said before', 'waits meanwhile');
+  expect(await room.texts()).toEqual(['said before', 'waits meanwhile']);
+});
+
+test.describe('a restored backup', () => {
+  test.use({ own: { flags: [] } });
+
+  test('is what everyone sees, with what was waiting at the end of it', async ({ person, server }) => {
+    const ada = await person('ada');
+    const tea = await ada.makeRoom('Tea');
+    const room = await ada.enter(tea);
+    await room.say('in the backup');
+    await room.hasLast('in the backup');
+    const backup = await mkdtemp(join(tmpdir(), 'snug-e2e-backup-'));
+    await server.stop();
+    await cp(server.data, backup, { recursive: true });
+    await server.start();
+    await room.say('after the backup', 'and another one');
+    await expect(room.waiting).toHaveCount(0, { timeout: 30_000 });
+    await room.hasLast('in the backup', 'after the backup', 'and another one');
+
+    await server.stop();
+    await room.say('while it was restored');
+    await expect(room.waiting).toHaveCount(1);
+    await rm(server.data, { recursive: true });
+    await cp(backup, server.data, { recursive: true });
+    await rm(backup, { recursive: true });
+    await server.start();
+    await expect(room.waiting).toHaveCount(0, { timeout: 30_000 });
+    await expect.poll(() => room.texts()).toEqual(['in the backup', 'while it was restored']);
+    expect(await fresh(ada, tea)).toEqual(['in the backup', 'while it was restored']);
   });
 });

@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod form;
+pub mod given;
 pub mod live;
 pub mod pages;
 pub mod parts;

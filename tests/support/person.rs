@@ -287,6 +287,11 @@ impl Person {
         self.ask("read_room", &[("room", room), ("before", &seq)]).await.expect("the room can be read")
     }
 
+    pub async fn page_at(&self, room: &str, seq: Seq) -> RoomPage {
+        let seq = seq.to_string();
+        self.ask("read_room", &[("room", room), ("at", &seq)]).await.expect("the room can be read")
+    }
+
     /// The whole log of a room after `seq`, page by page.
     pub async fn log_after(&self, room: &str, mut seq: Seq) -> Vec<Event> {
         let mut log = Vec::new();

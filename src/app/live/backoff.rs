@@ -5,6 +5,9 @@ const FIRST: f64 = 1_000.0;
 /// No wait is longer.
 const LONGEST: f64 = 30_000.0;
 
+/// After so many failures the next wait is up to 8 s: one may want to try oneself.
+const LONG: u32 = 4;
+
 /// Full jitter: anything up to a bound that doubles, so that those who lost the same server come back spread out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
@@ -35,6 +38,12 @@ impl Backoff {
     pub fn failures(&self) -> u32 {
         self.failures
     }
+
+    /// Whether it has failed so often that the waits are long.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.failures >= LONG
+    }
 }
 
 /// Whole milliseconds of a number that is known to be small and not negative.
@@ -58,6 +67,7 @@ mod tests {
             }
             backoff.reset();
             prop_assert!(backoff.next(0.999) < 1_000);
+            prop_assert!(!backoff.is_long());
         }
 
         #[test]

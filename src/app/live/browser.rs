@@ -2,12 +2,13 @@
 
 use js_sys::{Date, Math, Object, Reflect};
 use leptos::prelude::{document, window};
+use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, RequestInit, Response};
 
 use super::outbox::Storage;
-use super::wire::Wire;
+use super::{json, wire};
 use crate::app::request::WallTime;
 use crate::app::time;
 use crate::protocol::{Micros, Refusal};
@@ -41,6 +42,11 @@ pub fn random() -> [u8; 10] {
         }
     }
     bytes
+}
+
+/// An id that nobody else has; later ones are larger.
+pub fn new_id() -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis(now(), &random()).into_uuid()
 }
 
 /// The wall of a page that was made in `zone`: UTC, or else the browser's own zone.
@@ -87,6 +93,13 @@ pub fn remember_zone() {
     }
 }
 
+/// The build that this page is of: the folder of its files is named by it.
+pub fn build() -> Option<String> {
+    let sheet = document().query_selector("link[rel=stylesheet]").ok()??;
+    // `/b/0123456789abcdef/pkg/snug.css`
+    sheet.get_attribute("href")?.split('/').nth(2).map(str::to_owned)
+}
+
 /// The browser's local storage, shared by all tabs of this site. A browser that forbids it keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;
@@ -102,11 +115,9 @@ impl Storage for Local {
         Self::storage()?.get_item(key).ok().flatten()
     }
 
-    fn set(&mut self, key: &str, value: &str) {
-        if let Some(storage) = Self::storage() {
-            // A full storage: the message lives as long as the page.
-            let _ = storage.set_item(key, value);
-        }
+    fn set(&mut self, key: &str, value: &str) -> bool {
+        // It may be full.
+        Self::storage().is_some_and(|storage| storage.set_item(key, value).is_ok())
     }
 
     fn remove(&mut self, key: &str) {
@@ -133,11 +144,7 @@ pub async fn post(endpoint: &str, body: &str) -> Result<String, Refusal> {
         Err(_) => None,
     };
     let text = text.ok_or(Refusal::Unavailable)?;
-    if response.ok() {
-        Ok(text)
-    } else {
-        Err(serde_json::from_str::<Wire>(&text).map_or(Refusal::Unavailable, |wire| wire.refusal()))
-    }
+    if response.ok() { Ok(text) } else { Err(json::parse(&text).map_or(Refusal::Unavailable, |json| wire::refusal(&json))) }
 }
 
 async fn request(endpoint: &str, body: &str) -> Result<Response, JsValue> {

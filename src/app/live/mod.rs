@@ -1,16 +1,19 @@
 //! The browser's end of the socket: events into signals, the outbox, reconnecting.
 //!
 //! One [`Live`] for each tab, made when the first island asks for it; islands read its signals and tell it what happens. It
-//! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`rooms`] and
-//! [`backoff`], and tested there; [`browser`] and [`socket`] are the browser's own. All of it is compiled for the server
-//! too and never called there: only effects and event handlers reach it.
+//! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`turn`],
+//! [`rooms`] and [`backoff`], and tested there; [`browser`], [`lock`] and [`socket`] are the browser's own. All of it is compiled
+//! for the server too and never called there: only effects and event handlers reach it.
 
 pub mod backoff;
 pub mod browser;
+pub mod json;
+pub mod lock;
 pub mod log;
 pub mod outbox;
 pub mod rooms;
 pub mod socket;
+pub mod turn;
 pub mod wire;
 
 use std::cell::{OnceCell, RefCell};
@@ -20,7 +23,6 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, MouseEvent, StorageEvent};
@@ -31,25 +33,35 @@ use self::log::{Log, Step};
 use self::outbox::{Item, Outbox, Storage};
 use self::rooms::Rooms;
 use self::socket::{Heard, Socket};
-use self::wire::{About, Page, Wire};
-use crate::protocol::{Command, Event, Me, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
+use self::wire::{About, Page};
+use crate::protocol::{Command, Event, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
 /// The server closes a socket from which nothing has come for 75 s.
 const PING_EVERY: u64 = 25_000;
 /// A server that has not answered for so long is gone.
 const PONG_WITHIN: u64 = 10_000;
+/// The same where there is reason to think so: after a sleep, in a page that is looked at again.
+const PONG_SOON: u64 = 3_000;
+/// A message that is not answered for so long makes one ask whether the server is there.
+const ANSWER_WITHIN: u64 = 5_000;
+/// Timers that are so late stood still: the machine slept, or the page.
+const SLEPT: u64 = 15_000;
 /// From asking for a socket to the server's welcome.
 const WELCOME_WITHIN: u64 = 15_000;
-/// How often the two above are looked at.
+/// How often these are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// An interruption that is shorter than this is not worth a word.
 const SAY_AFTER: Duration = Duration::from_secs(2);
+/// How long it is said that the line is back, after it was gone for long.
+const SAY_BACK: Duration = Duration::from_secs(4);
+/// Who has not typed for so long, in milliseconds, has their fingers elsewhere.
+const STILL: u64 = 5_000;
 /// `read` is sent at most once in so long.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// A page that takes longer than this is said to be on its way.
 const SLOW_AFTER: Duration = Duration::from_millis(200);
-/// How long a form may take to lead away from the page that it changed.
-const FORM_GOES_FIRST: Duration = Duration::from_secs(2);
+/// How long a form may take to lead away from the page that it changed, in milliseconds.
+const FORM_GOES_FIRST: u64 = 2_000;
 
 /// Closed by the server, which is being stopped: the next one is not far.
 const GOING_AWAY: u16 = 1001;
@@ -64,8 +76,12 @@ pub enum Line {
     Fine,
     /// It is gone, and tried again.
     Lost,
+    /// It has been gone for so long that tries are far apart: one may ask for the next.
+    Gone,
     /// So is the browser's network.
     Offline,
+    /// It was gone for long, and has just come back.
+    Back,
     /// The server has another build of this code: the page should be loaded again.
     Updated,
 }
@@ -74,7 +90,7 @@ impl Line {
     /// Whether what is written has to wait.
     #[must_use]
     pub fn is_down(self) -> bool {
-        matches!(self, Self::Lost | Self::Offline)
+        matches!(self, Self::Lost | Self::Gone | Self::Offline)
     }
 }
 
@@ -117,16 +133,10 @@ struct Open {
 }
 
 /// Who reads, as far as the islands have to know.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Account {
     pub id: Uuid,
     pub user: String,
-}
-
-impl From<&Me> for Account {
-    fn from(me: &Me) -> Self {
-        Self { id: me.id, user: me.person.user.clone() }
-    }
 }
 
 /// One tab's connection, and what it knows by it.
@@ -139,6 +149,8 @@ pub struct Live {
     pub presence: ArcRwSignal<Option<Presence>>,
     /// What has been written and has not arrived, in all rooms.
     pub waiting: ArcRwSignal<Vec<Item>>,
+    /// A draft that another tab has sent or emptied: its room's slug, and what it was.
+    pub draft_gone: ArcRwSignal<Option<(String, String)>>,
     state: RefCell<State>,
 }
 
@@ -152,14 +164,26 @@ struct State {
     generation: u32,
     /// Whether the server has welcomed this socket.
     ready: bool,
-    /// The server's build, by its first welcome.
+    /// This page's build.
     build: Option<String>,
+    /// The server's, where it is another.
+    newer: Option<String>,
     backoff: Backoff,
+    /// Whether the line has been gone for long, and nothing has been said of its being back.
+    long: bool,
     retry: Option<TimeoutHandle>,
     /// When the socket was asked for, when it was pinged last, and when something was heard on it, in milliseconds since 1970.
     asked_at: u64,
     pinged_at: u64,
     heard_at: u64,
+    /// How long the answer to the last ping may take, in milliseconds.
+    patience: u64,
+    /// When a message was sent last, when the line was looked at last, and when something was typed last.
+    sent_at: u64,
+    looked_at: u64,
+    typed_at: u64,
+    /// What is being written is not kept: the storage does not take it.
+    draft_unkept: bool,
     /// The outbox's next attempt.
     due: Option<TimeoutHandle>,
     /// What has been read and is to be said when the pause after the last `read` ends.
@@ -167,6 +191,8 @@ struct State {
     read_pause: bool,
     /// The document's title without a number.
     title: String,
+    /// When a form was posted that leads to another page, in milliseconds since 1970.
+    submitted_at: u64,
     /// No socket any more: the page is being left, or too old.
     stopped: bool,
 }
@@ -189,6 +215,7 @@ impl Live {
             current: ArcRwSignal::new(None),
             presence: ArcRwSignal::new(None),
             waiting: ArcRwSignal::new(Vec::new()),
+            draft_gone: ArcRwSignal::new(None),
             state: RefCell::new(State::default()),
         }
     }
@@ -201,7 +228,9 @@ impl Live {
                 return;
             }
             state.me = Some(me.clone());
-            state.outbox = Some(Outbox::open(Local, me.id));
+            state.outbox = Some(Outbox::open(Local, lock::turn(me.id), me.id));
+            state.build = browser::build();
+            state.looked_at = browser::now();
             state.title = document().title();
         }
         if let Some(root) = document().document_element() {
@@ -214,11 +243,11 @@ impl Live {
         let _ = window_event_listener_untyped("online", |_| live().wake());
         let _ = window_event_listener_untyped("offline", |_| live().say(Line::Offline));
         let _ = window_event_listener_untyped("pageshow", |_| live().wake());
-        let _ = window_event_listener_untyped("pagehide", |_| live().end_read_pause());
-        let _ = window_event_listener_untyped("storage", |event| {
-            let event: StorageEvent = event.unchecked_into();
-            if event.new_value().is_none() {
-                live().removed_elsewhere(event.key().as_deref());
+        let _ = window_event_listener_untyped("pagehide", |_| live().leave());
+        let _ = window_event_listener_untyped("storage", |event| live().changed_elsewhere(event.unchecked_ref()));
+        let _ = window_event_listener_untyped("submit", |event| {
+            if !event.default_prevented() {
+                live().state.borrow_mut().submitted_at = browser::now();
             }
         });
         let _ = window_event_listener_untyped("popstate", |_| live().travelled());
@@ -367,9 +396,11 @@ impl Live {
         }
     }
 
-    /// Whether a page can turn to `room`: there is a room on it, and one is a member.
+    /// Whether a page can turn to `room`: there is a room on it, one is a member, and it is not too old to go on.
     fn may_turn(&self, room: &Slug) -> bool {
-        self.state.borrow().open.is_some() && self.rooms.with_untracked(|rooms| rooms.is_member(room))
+        self.line.get_untracked() != Line::Updated
+            && self.state.borrow().open.is_some()
+            && self.rooms.with_untracked(|rooms| rooms.is_member(room))
     }
 
     /// Whether the reader sees the end of the room on the screen.
@@ -420,21 +451,57 @@ impl Live {
     /// Keeps what is being written in `room`.
     pub fn keep_draft(&self, room: &Slug, text: &str) {
         let Some(key) = self.draft_key(room) else { return };
-        if text.is_empty() { Local.remove(&key) } else { Local.set(&key, text) }
+        let mut state = self.state.borrow_mut();
+        state.typed_at = browser::now();
+        state.draft_unkept = !text.is_empty() && !Local.set(&key, text);
+        if text.is_empty() {
+            Local.remove(&key);
+        }
+    }
+
+    /// What was being written in `room` was sent, as `text`.
+    pub fn draft_sent(&self, room: &Slug, text: &str) {
+        let Some(key) = self.draft_key(room) else { return };
+        self.state.borrow_mut().draft_unkept = false;
+        // Another tab may be writing something else.
+        if Local.get(&key).as_deref() == Some(text) {
+            Local.remove(&key);
+        }
     }
 
     fn draft_key(&self, room: &Slug) -> Option<String> {
-        self.state.borrow().me.as_ref().map(|me| format!("snug.draft.{}.{room}", me.id))
+        Some(format!("{}{room}", self.draft_prefix()?))
     }
 
-    fn removed_elsewhere(&self, key: Option<&str>) {
-        let changed = match (&mut self.state.borrow_mut().outbox, key) {
-            (Some(outbox), Some(key)) => outbox.removed_elsewhere(key),
+    fn draft_prefix(&self) -> Option<String> {
+        self.state.borrow().me.as_ref().map(|me| format!("snug.draft.{}.", me.id))
+    }
+
+    /// Another tab has changed what the storage has.
+    fn changed_elsewhere(&self, event: &StorageEvent) {
+        let key = event.key();
+        let changed = match (&mut self.state.borrow_mut().outbox, &key) {
+            (Some(outbox), Some(key)) => outbox.changed_elsewhere(key),
+            (Some(outbox), None) => {
+                // All of it was removed.
+                outbox.adopt();
+                true
+            }
             _ => false,
         };
         if changed {
             self.flush();
         }
+        let room = key.as_deref().and_then(|key| key.strip_prefix(self.draft_prefix()?.as_str()));
+        if let (Some(room), Some(before), None) = (room, event.old_value(), event.new_value()) {
+            self.draft_gone.set(Some((room.to_owned(), before)));
+        }
+    }
+
+    /// The page is left, for good or for a while: no tab must wait for it.
+    fn leave(&self) {
+        self.end_read_pause();
+        self.hang_up();
     }
 
     // The socket
@@ -506,8 +573,14 @@ impl Live {
         }
         if code == LOGIN_ENDED {
             state.stopped = true;
+            let form_goes = browser::now().saturating_sub(state.submitted_at) < FORM_GOES_FIRST;
             drop(state);
-            go_to_login();
+            // A form that did it is on its way elsewhere.
+            if form_goes {
+                set_timeout(go_to_login, Duration::from_millis(FORM_GOES_FIRST))
+            } else {
+                go_to_login()
+            }
             return;
         }
         let wait = match code {
@@ -550,41 +623,81 @@ impl Live {
     }
 
     fn say_lost(&self) {
-        self.say(if window().navigator().on_line() { Line::Lost } else { Line::Offline });
+        let long = {
+            let mut state = self.state.borrow_mut();
+            state.long |= state.backoff.is_long();
+            state.long
+        };
+        self.say(match window().navigator().on_line() {
+            false => Line::Offline,
+            true if long => Line::Gone,
+            true => Line::Lost,
+        });
     }
 
     fn say(&self, line: Line) {
-        let now = self.line.get_untracked();
-        // That the page is too old stays said.
-        if now != line && now != Line::Updated {
+        let line = {
+            let mut state = self.state.borrow_mut();
+            // That the page is too old stays said.
+            if state.stopped {
+                return;
+            }
+            let long = line == Line::Fine && std::mem::take(&mut state.long);
+            match line {
+                Line::Fine if state.newer.is_some() => Line::Updated,
+                Line::Fine if long => Line::Back,
+                line => line,
+            }
+        };
+        if line == Line::Back {
+            set_timeout(|| live().said_back(), SAY_BACK);
+        }
+        if self.line.get_untracked() != line {
             self.line.set(line);
+        }
+    }
+
+    fn said_back(&self) {
+        if self.line.get_untracked() == Line::Back {
+            self.say(Line::Fine);
+        }
+    }
+
+    /// Someone does not want to wait for the next try.
+    pub fn try_now(&self) {
+        if !self.state.borrow().ready {
+            self.say(Line::Lost);
+            self.reconnect();
         }
     }
 
     /// Drops the socket and makes another at once.
     fn reconnect(&self) {
-        {
-            let mut state = self.state.borrow_mut();
-            state.generation += 1;
-            state.socket = None;
-            state.ready = false;
-            if let Some(outbox) = &mut state.outbox {
-                outbox.line_lost();
-            }
-        }
+        self.hang_up();
         self.connect();
+    }
+
+    /// Drops the socket.
+    fn hang_up(&self) {
+        let mut state = self.state.borrow_mut();
+        state.generation += 1;
+        state.socket = None;
+        state.ready = false;
+        if let Some(outbox) = &mut state.outbox {
+            outbox.line_lost();
+        }
     }
 
     /// Something suggests that the line may be back, or that it should be looked at.
     fn wake(&self) {
         let (missing, silent) = {
             let state = self.state.borrow();
-            (state.socket.is_none(), state.ready && browser::now() - state.pinged_at > 5_000)
+            (state.socket.is_none(), state.ready && browser::now().saturating_sub(state.pinged_at) > 5_000)
         };
         if missing {
             self.connect();
         } else if silent {
-            self.ping();
+            self.ping(PONG_SOON);
         }
         if self.line.get_untracked() == Line::Offline && self.state.borrow().ready {
             self.say(Line::Fine);
@@ -600,39 +713,48 @@ impl Live {
         self.mark_read();
     }
 
-    fn ping(&self) {
+    /// Asks whether the server is there. One that has not answered within `patience` milliseconds is gone.
+    fn ping(&self, patience: u64) {
         let mut state = self.state.borrow_mut();
         state.pinged_at = browser::now();
+        state.patience = patience;
         if let Some(socket) = &state.socket {
             socket.send(&Command::Ping);
         }
+        set_timeout(|| live().look_after(), Duration::from_millis(patience + 100));
     }
 
     /// Looks after the socket, now and then.
     fn look_after(&self) {
         let now = browser::now();
-        let (dead, ping) = {
-            let state = self.state.borrow();
-            if state.socket.is_none() {
-                return;
-            }
-            let unanswered = state.ready && state.heard_at < state.pinged_at && now - state.pinged_at > PONG_WITHIN;
-            let unwelcome = !state.ready && now - state.asked_at > WELCOME_WITHIN;
-            (unanswered || unwelcome, state.ready && now - state.pinged_at >= PING_EVERY)
+        let (dead, slept, ping) = {
+            let mut state = self.state.borrow_mut();
+            let since = |then: u64| now.saturating_sub(then);
+            // A socket may have died meanwhile without a word, and a wait for the next try have stood still.
+            let slept = since(state.looked_at) > SLEPT;
+            state.looked_at = now;
+            let unanswered = state.ready && state.heard_at < state.pinged_at && since(state.pinged_at) > state.patience;
+            let unwelcome = !state.ready && state.socket.is_some() && since(state.asked_at) > WELCOME_WITHIN;
+            let asked = state.pinged_at.max(state.heard_at);
+            let doubtful = asked < state.sent_at && since(state.sent_at) > ANSWER_WITHIN;
+            let ping = state.ready && (doubtful || since(state.pinged_at) >= PING_EVERY);
+            (unanswered || unwelcome, slept, ping)
         };
         if dead {
             self.lost(0);
+        } else if slept {
+            self.wake();
         } else if ping {
-            self.ping();
+            self.ping(PONG_WITHIN);
         }
     }
 
     // What the server says
 
     fn event(&self, line: &str) {
-        let Ok(wire) = serde_json::from_str::<Wire>(line) else { return };
-        let place = wire.place();
-        let Some(event) = wire.event() else { return };
+        let Some(json) = json::parse(line) else { return };
+        let place = wire::place(&json);
+        let Some(event) = wire::event(&json) else { return };
         match event {
             Event::Welcome { epoch, version, build, rooms, .. } => self.welcome(epoch, version, build, &rooms),
             Event::Message(_) | Event::Joined(_) | Event::Left(_) | Event::Closed(_) | Event::Reopened(_) => self.logged(event),
@@ -671,14 +793,14 @@ impl Live {
 
     fn welcome(&self, epoch: Uuid, version: u32, build: String, rooms: &[RoomState]) {
         if version > VERSION {
-            self.too_old(&build);
+            self.too_old(build);
             return;
         }
         let mut state = self.state.borrow_mut();
         state.ready = true;
         state.backoff.reset();
-        let updated = state.build.as_ref().is_some_and(|known| *known != build);
-        state.build.get_or_insert(build);
+        let ours = state.build.get_or_insert_with(|| build.clone());
+        state.newer = (*ours != build).then_some(build);
         let mut anew = None;
         let mut gone = false;
         if let Some(open) = &state.open {
@@ -699,10 +821,7 @@ impl Live {
             return;
         }
         self.say(Line::Fine);
-        if updated {
-            self.line.set(Line::Updated);
-            self.reload_if_unseen();
-        }
+        self.reload_if_unseen();
         let mut changed = false;
         self.rooms.update(|known| changed = known.welcome(rooms));
         if changed {
@@ -726,7 +845,7 @@ impl Live {
             Event::Message(message) if message.by.user == me => self.arrived(message.id),
             Event::Left(membership) if membership.by.user == me && on_screen => {
                 // A form that did it is on its way elsewhere by then.
-                set_timeout(|| live().reload(), FORM_GOES_FIRST);
+                set_timeout(|| live().reload(), Duration::from_millis(FORM_GOES_FIRST));
                 return;
             }
             Event::Joined(membership) | Event::Left(membership) if membership.by.user == me => self.fetch_list(),
@@ -827,8 +946,8 @@ impl Live {
     fn fetch_list(&self) {
         spawn_local(async {
             let Ok(json) = browser::post("list_rooms", "").await else { return };
-            if let Ok(rooms) = serde_json::from_str::<Vec<RoomItem>>(&json) {
-                live().know(rooms);
+            if let Some(json) = json::parse(&json) {
+                live().know(wire::rooms(&json));
             }
         });
     }
@@ -839,9 +958,12 @@ impl Live {
     fn flush(&self) {
         let now = browser::now();
         let mut state = self.state.borrow_mut();
-        let State { outbox: Some(outbox), socket, ready, due, .. } = &mut *state else { return };
+        let State { outbox: Some(outbox), socket, ready, due, sent_at, .. } = &mut *state else { return };
         if *ready && let Some(socket) = socket {
-            outbox.send(now).iter().for_each(|command| socket.send(command));
+            for command in outbox.send(now) {
+                socket.send(&command);
+                *sent_at = now;
+            }
         }
         if let Some(due) = due.take() {
             due.clear();
@@ -909,32 +1031,53 @@ impl Live {
         }
     }
 
-    /// The server speaks a newer protocol: nothing more is said, and the page is loaded again, once. What waits is kept.
-    fn too_old(&self, build: &str) {
+    /// The server speaks a newer protocol: nothing more is said, and the page is loaded again. What waits is kept.
+    fn too_old(&self, build: String) {
+        self.hang_up();
         {
             let mut state = self.state.borrow_mut();
             state.stopped = true;
-            state.ready = false;
-            state.generation += 1;
-            state.socket = None;
+            state.newer = Some(build);
         }
         self.line.set(Line::Updated);
-        let Some(storage) = window().session_storage().ok().flatten() else { return };
-        if storage.get_item("snug.reloaded").ok().flatten().as_deref() != Some(build)
-            && storage.set_item("snug.reloaded", build).is_ok()
-        {
-            self.reload();
+        self.reload_when_still();
+    }
+
+    /// Loads the page again, but not under anyone's fingers.
+    fn reload_when_still(&self) {
+        let since = browser::now().saturating_sub(self.state.borrow().typed_at);
+        if document().hidden() || since >= STILL {
+            self.reload_once();
+        } else {
+            set_timeout(|| live().reload_when_still(), Duration::from_millis(STILL));
         }
     }
 
     /// A page of another build is loaded again while nobody looks.
     fn reload_if_unseen(&self) {
-        if document().hidden() && self.line.get_untracked() == Line::Updated && self.waiting.with_untracked(Vec::is_empty) {
+        if document().hidden() && self.state.borrow().ready {
+            self.reload_once();
+        }
+    }
+
+    /// Loads the page again where the server's build is another: once, since a proxy may have servers of several. Not while
+    /// something is written that could not be kept.
+    fn reload_once(&self) {
+        let newer = {
+            let state = self.state.borrow();
+            let kept = !state.draft_unkept && state.outbox.as_ref().is_none_or(Outbox::is_kept);
+            state.newer.clone().filter(|_| kept)
+        };
+        let (Some(build), Ok(Some(storage))) = (newer, window().session_storage()) else { return };
+        if storage.get_item("snug.reloaded").ok().flatten().as_ref() != Some(&build)
+            && storage.set_item("snug.reloaded", &build).is_ok()
+        {
             self.reload();
         }
     }
 
-    fn reload(&self) {
+    /// Loads the page again.
+    pub fn reload(&self) {
         self.state.borrow_mut().stopped = true;
         // Drafts and the outbox are kept in storage.
         let _ = location().reload();
@@ -944,7 +1087,7 @@ impl Live {
 /// A page of a room: `which` one is said as in a query, and is the latest when nothing is.
 async fn read_room(room: &Slug, which: &str) -> Result<Page, Refusal> {
     let json = browser::post("read_room", &format!("room={room}&{which}")).await?;
-    serde_json::from_str::<Wire>(&json).ok().and_then(Wire::page).ok_or(Refusal::Unknown)
+    json::parse(&json).and_then(|json| wire::page(&json)).ok_or(Refusal::Unknown)
 }
 
 /// The page turns: its address is this from now on, and the way back leads to the one before.

@@ -1,19 +1,20 @@
 //! What has been written and is not yet in its room's log.
 //!
 //! Every message is kept in the browser's storage, one key each, until the server has it: it outlives the line, the page and
-//! the server. Of each room one is under way at a time, so that they arrive in the order in which they were written;
-//! one that the server refuses for good stays, with the reason, and holds up nothing.
+//! the server. All tabs of the account see it there, and whichever has the turn ([`super::turn`]) sends it. Of each room one
+//! is under way at a time, so that they arrive in the order in which they were written; one that the server refuses for good
+//! stays, with the reason, and holds up nothing.
 
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::wire::{Kept, Wire};
+use super::turn::{TURN, Turn};
 use crate::protocol::{Command, Refusal, Slug};
 
 /// Where messages are kept: the browser's local storage, shared by all tabs. What it cannot keep lives as long as the page.
 pub trait Storage {
     fn get(&self, key: &str) -> Option<String>;
-    fn set(&mut self, key: &str, value: &str);
+    /// False when it cannot be kept.
+    fn set(&mut self, key: &str, value: &str) -> bool;
     fn remove(&mut self, key: &str);
     fn keys(&self) -> Vec<String>;
 }
@@ -42,26 +43,50 @@ pub struct Item {
     /// Its place among the others of this account, in all tabs.
     pub order: u64,
     pub state: State,
+    /// Whether the storage has it, where other tabs may send it, take it back, or see it arrive.
+    kept: bool,
 }
 
-/// An item as it is kept, to be written; [`Kept`] is how it is read.
-#[derive(Serialize)]
-struct Keeping<'a> {
-    room: &'a Slug,
-    text: &'a str,
-    at: u64,
+/// An item as it is kept: a line with its order, its time and its room; a line with why it was refused, empty when it was not;
+/// and its text.
+struct Kept {
     order: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<&'a str>,
+    at: u64,
+    room: Slug,
+    refused: Option<String>,
+    text: String,
+}
+
+impl Kept {
+    fn write(item: &Item) -> String {
+        let refused = if let State::Refused(why) = &item.state { why.as_str() } else { "" };
+        let mut out = String::new();
+        for part in [&item.order.to_string(), " ", &item.at.to_string(), " ", item.room.as_str(), "\n", refused, "\n", &item.text]
+        {
+            out.push_str(part);
+        }
+        out
+    }
+
+    fn read(kept: &str) -> Option<Self> {
+        let (head, rest) = kept.split_once('\n')?;
+        let (refused, text) = rest.split_once('\n')?;
+        let mut head = head.splitn(3, ' ');
+        let mut number = || head.next()?.parse().ok();
+        let (order, at) = (number()?, number()?);
+        let room = Slug::new(head.next()?).ok()?;
+        let refused = (!refused.is_empty()).then(|| refused.to_owned());
+        Some(Self { order, at, room, refused, text: text.to_owned() })
+    }
 }
 
 /// The wait after a refusal that passes and does not say how long, in milliseconds.
 const LATER: u64 = 2_000;
 
-/// The outbox of one account.
-#[derive(Clone, Debug)]
+/// The outbox of one account, as one tab has it.
 pub struct Outbox<S> {
     storage: S,
+    turn: Box<dyn Turn>,
     prefix: String,
     /// By `order`.
     items: Vec<Item>,
@@ -70,9 +95,9 @@ pub struct Outbox<S> {
 }
 
 impl<S: Storage> Outbox<S> {
-    /// The outbox of the account `user`, with what an earlier page left in it.
-    pub fn open(storage: S, user: Uuid) -> Self {
-        let mut outbox = Self { storage, prefix: format!("snug.out.{user}."), items: Vec::new(), newest: 0 };
+    /// The outbox of the account `user`, with what other tabs and earlier pages left in it.
+    pub fn open(storage: S, turn: Box<dyn Turn>, user: Uuid) -> Self {
+        let mut outbox = Self { storage, turn, prefix: format!("snug.out.{user}."), items: Vec::new(), newest: 0 };
         outbox.adopt();
         outbox
     }
@@ -83,37 +108,85 @@ impl<S: Storage> Outbox<S> {
         &self.items
     }
 
-    /// Takes up what is kept and not here: another tab wrote it, and may be gone.
+    /// Whether all of it outlives the page.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.items.iter().all(|item| item.kept)
+    }
+
+    /// Makes this what is kept, whichever tab kept it.
     pub fn adopt(&mut self) {
-        for key in self.storage.keys() {
-            let Some(id) = self.id_of(&key) else { continue };
-            if self.items.iter().any(|item| item.id == id) {
-                continue;
-            }
-            let json = self.storage.get(&key);
-            let kept = json.and_then(|json| serde_json::from_str::<Wire>(&json).ok()?.kept());
-            let Some(Kept { room, text, at, order, refused }) = kept else { continue };
-            let item = Item { id, room, text, at, order, state: refused.map_or(State::Waiting, State::Refused) };
-            // There are few: no sorting is needed that the browser would have to load.
-            let place = self.items.iter().position(|other| (other.order, other.id) > (item.order, item.id));
-            self.items.insert(place.unwrap_or(self.items.len()), item);
+        let kept: Vec<Uuid> = self.storage.keys().iter().filter_map(|key| self.id_of(key)).collect();
+        self.items.retain(|item| !item.kept || kept.contains(&item.id));
+        for id in kept {
+            self.look(id);
         }
-        self.newest = self.items.last().map_or(self.newest, |item| item.order.max(self.newest));
+    }
+
+    /// Another tab has changed what is kept under `key`. True when there may be something to send or to show by it.
+    pub fn changed_elsewhere(&mut self, key: &str) -> bool {
+        match self.id_of(key) {
+            Some(id) => self.look(id),
+            None => key.starts_with(TURN),
+        }
+    }
+
+    /// Makes one message what is kept of it. True when that is a change.
+    fn look(&mut self, id: Uuid) -> bool {
+        let kept = self.storage.get(&self.key(id)).and_then(|kept| Kept::read(&kept));
+        let here = self.items.iter().position(|item| item.id == id);
+        match (kept, here) {
+            // It has arrived, or was taken back.
+            (None, Some(at)) if self.items[at].kept => {
+                self.items.remove(at);
+            }
+            (None, _) => return false,
+            (Some(Kept { refused: Some(why), .. }), Some(at)) => self.items[at].state = State::Refused(why),
+            (Some(_), Some(at)) => {
+                if !matches!(self.items[at].state, State::Refused(_)) {
+                    return false;
+                }
+                self.items[at].state = State::Waiting;
+            }
+            (Some(Kept { room, text, at, order, refused }), None) => {
+                let state = refused.map_or(State::Waiting, State::Refused);
+                // There are few: no sorting is needed that the browser would have to load.
+                let place = self.items.iter().position(|other| (other.order, other.id) > (order, id));
+                self.items.insert(place.unwrap_or(self.items.len()), Item { id, room, text, at, order, state, kept: true });
+                self.newest = self.newest.max(order);
+            }
+        }
+        true
     }
 
     /// A new message. `now` is in milliseconds since 1970; `random` makes its id unlike any other.
     pub fn push(&mut self, room: Slug, text: String, now: u64, random: &[u8; 10]) -> Uuid {
+        // After those of other tabs.
+        self.adopt();
         // The id begins with its place, so that ids grow too; what waits keeps its order even when the clock is set back.
         self.newest = now.max(self.newest + 1);
         let id = uuid::Builder::from_unix_timestamp_millis(self.newest, random).into_uuid();
-        self.items.push(Item { id, room, text, at: now, order: self.newest, state: State::Waiting });
+        self.items.push(Item { id, room, text, at: now, order: self.newest, state: State::Waiting, kept: false });
         self.keep(id);
         id
     }
 
-    /// What to send now, at most one message of each room; they are under way from here on.
+    /// What to send now, at most one message of each room, and only in this tab's turn; they are under way from here on. Only
+    /// while the line stands.
     pub fn send(&mut self, now: u64) -> Vec<Command> {
         let mut commands = Vec::new();
+        let Some(first) = self.first() else {
+            self.turn.idle(now);
+            return commands;
+        };
+        if !self.turn.take(now, first) {
+            return commands;
+        }
+        // The first that waits may be another tab's, and what was the first here may have arrived from there.
+        self.adopt();
+        if self.first().is_none() {
+            self.turn.idle(now);
+        }
         let mut closed: Vec<Slug> = Vec::new();
         for item in &mut self.items {
             if matches!(item.state, State::Refused(_)) || closed.contains(&item.room) {
@@ -130,17 +203,28 @@ impl<S: Storage> Outbox<S> {
                 commands.push(Command::Send { room: item.room.clone(), id: item.id, text: item.text.clone() });
             }
         }
+        if !commands.is_empty() {
+            self.turn.used(now);
+        }
         commands
+    }
+
+    /// The first of those that are to go out.
+    fn first(&self) -> Option<Uuid> {
+        self.items.iter().find(|item| !matches!(item.state, State::Refused(_))).map(|item| item.id)
     }
 
     /// When something will be due that is not now.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
-        self.items.iter().filter_map(|item| if let State::Later { until } = item.state { Some(until) } else { None }).min()
+        let later = |item: &Item| if let State::Later { until } = item.state { Some(until) } else { None };
+        self.items.iter().filter_map(later).chain(self.turn.due()).min()
     }
 
-    /// The line is gone: what was under way may or may not have arrived, and is asked again.
+    /// The line is gone: what was under way may or may not have arrived, and is asked again, by this tab or by one that has a
+    /// line.
     pub fn line_lost(&mut self) {
+        self.turn.give_back();
         for item in &mut self.items {
             if matches!(item.state, State::UnderWay | State::Later { .. }) {
                 item.state = State::Waiting;
@@ -150,6 +234,7 @@ impl<S: Storage> Outbox<S> {
 
     /// The server has the message. True when it was here.
     pub fn arrived(&mut self, id: Uuid) -> bool {
+        // Also one that was not taken up here yet: what wrote it may be gone.
         self.drop(id).is_some()
     }
 
@@ -162,7 +247,9 @@ impl<S: Storage> Outbox<S> {
         } else {
             State::Refused(sentence)
         };
-        self.keep(id);
+        if matches!(item.state, State::Refused(_)) {
+            self.keep(id);
+        }
         true
     }
 
@@ -181,36 +268,30 @@ impl<S: Storage> Outbox<S> {
         self.drop(id)
     }
 
-    /// Another tab has changed what is kept under `key`. True when that was of this outbox.
-    pub fn removed_elsewhere(&mut self, key: &str) -> bool {
-        let Some(id) = self.id_of(key) else { return false };
-        let before = self.items.len();
-        self.items.retain(|item| item.id != id);
-        before != self.items.len()
-    }
-
     fn id_of(&self, key: &str) -> Option<Uuid> {
         key.strip_prefix(&self.prefix)?.parse().ok()
     }
 
+    fn key(&self, id: Uuid) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
     fn drop(&mut self, id: Uuid) -> Option<String> {
+        let key = self.key(id);
+        self.storage.remove(&key);
         let at = self.items.iter().position(|item| item.id == id)?;
-        self.storage.remove(&format!("{}{id}", self.prefix));
         Some(self.items.remove(at).text)
     }
 
     fn keep(&mut self, id: Uuid) {
-        let Some(item) = self.items.iter().find(|item| item.id == id) else { return };
-        let refused = if let State::Refused(why) = &item.state { Some(why.as_str()) } else { None };
-        let kept = Keeping { room: &item.room, text: &item.text, at: item.at, order: item.order, refused };
-        if let Ok(json) = serde_json::to_string(&kept) {
-            self.storage.set(&format!("{}{id}", self.prefix), &json);
-        }
+        let key = self.key(id);
+        let Some(item) = self.items.iter_mut().find(|item| item.id == id) else { return };
+        item.kept |= self.storage.set(&key, &Kept::write(item));
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::cell::RefCell;
@@ -219,14 +300,15 @@ mod tests {
 
     /// A storage that outlives the outbox, as the browser's does.
     #[derive(Clone, Debug, Default)]
-    struct Shelf(Rc<RefCell<BTreeMap<String, String>>>);
+    pub struct Shelf(pub Rc<RefCell<BTreeMap<String, String>>>);
 
     impl Storage for Shelf {
         fn get(&self, key: &str) -> Option<String> {
             self.0.borrow().get(key).cloned()
         }
-        fn set(&mut self, key: &str, value: &str) {
+        fn set(&mut self, key: &str, value: &str) -> bool {
             self.0.borrow_mut().insert(key.to_owned(), value.to_owned());
+            true
         }
         fn remove(&mut self, key: &str) {
             self.0.borrow_mut().remove(key);
@@ -236,12 +318,47 @@ mod tests {
         }
     }
 
-    fn room(n: usize) -> Slug {
+    /// A storage that takes nothing.
+    pub struct Full;
+
+    impl Storage for Full {
+        fn get(&self, _key: &str) -> Option<String> {
+            None
+        }
+        fn set(&mut self, _key: &str, _value: &str) -> bool {
+            false
+        }
+        fn remove(&mut self, _key: &str) {}
+        fn keys(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    /// The only tab: it is always its turn.
+    struct Alone;
+
+    impl Turn for Alone {
+        fn take(&mut self, _now: u64, _first: Uuid) -> bool {
+            true
+        }
+        fn used(&mut self, _now: u64) {}
+        fn idle(&mut self, _now: u64) {}
+        fn give_back(&mut self) {}
+        fn due(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    pub fn room(n: usize) -> Slug {
         Slug::new(format!("room-{n}")).expect("a slug")
     }
 
-    fn user() -> Uuid {
+    pub fn user() -> Uuid {
         Uuid::from_u128(7)
+    }
+
+    fn open(shelf: &Shelf) -> Outbox<Shelf> {
+        Outbox::open(shelf.clone(), Box::new(Alone), user())
     }
 
     fn sent(commands: &[Command]) -> Vec<&str> {
@@ -250,7 +367,7 @@ mod tests {
 
     #[test]
     fn one_of_a_room_is_under_way_at_a_time() {
-        let mut outbox = Outbox::open(Shelf::default(), user());
+        let mut outbox = open(&Shelf::default());
         let first = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
         outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
         outbox.push(room(2), "c".to_owned(), 9, &[3; 10]);
@@ -264,14 +381,14 @@ mod tests {
     #[test]
     fn a_refused_message_stays_and_holds_up_nothing() {
         let shelf = Shelf::default();
-        let mut outbox = Outbox::open(shelf.clone(), user());
+        let mut outbox = open(&shelf);
         let first = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
         outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
         outbox.send(10);
         assert!(outbox.refused(first, &Refusal::NotMember, "no".to_owned(), 10));
         assert_eq!(sent(&outbox.send(10)), ["b"]);
 
-        let mut outbox = Outbox::open(shelf.clone(), user());
+        let mut outbox = open(&shelf);
         assert_eq!(outbox.items()[0].state, State::Refused("no".to_owned()), "it stays over a reload, with its reason");
         assert_eq!(sent(&outbox.send(10)), ["b"]);
         assert_eq!(outbox.take_back(first).as_deref(), Some("a"));
@@ -280,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_passes_is_waited_out_in_order() {
-        let mut outbox = Outbox::open(Shelf::default(), user());
+        let mut outbox = open(&Shelf::default());
         let first = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
         outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
         outbox.send(10);
@@ -294,23 +411,85 @@ mod tests {
     #[test]
     fn what_another_tab_saw_arrive_is_dropped_and_what_it_left_is_taken_up() {
         let shelf = Shelf::default();
-        let mut one = Outbox::open(shelf.clone(), user());
-        let mut other = Outbox::open(shelf.clone(), user());
+        let mut one = open(&shelf);
+        let mut other = open(&shelf);
         let id = one.push(room(1), "a".to_owned(), 10, &[1; 10]);
         other.adopt();
         assert_eq!(other.items(), one.items());
         one.send(10);
         one.arrived(id);
-        assert!(other.removed_elsewhere(&format!("snug.out.{}.{id}", user())));
+        assert!(other.changed_elsewhere(&one.key(id)));
         assert!(other.items().is_empty());
-        assert!(!other.removed_elsewhere("snug.draft.x"));
+        assert!(!other.changed_elsewhere(&one.key(id)), "no news");
+        assert!(!other.changed_elsewhere("snug.draft.x"));
+    }
+
+    #[test]
+    fn what_was_refused_to_one_tab_is_refused_in_the_others_until_its_author_says_otherwise_in_any() {
+        let shelf = Shelf::default();
+        let mut one = open(&shelf);
+        let mut other = open(&shelf);
+        let id = one.push(room(1), "a".to_owned(), 10, &[1; 10]);
+        assert!(other.changed_elsewhere(&one.key(id)));
+        one.send(10);
+        one.refused(id, &Refusal::NotMember, "no".to_owned(), 10);
+        assert!(other.changed_elsewhere(&one.key(id)));
+        assert_eq!(other.items()[0].state, State::Refused("no".to_owned()));
+        assert_eq!(sent(&other.send(10)), [""; 0]);
+        other.try_again(id);
+        assert!(one.changed_elsewhere(&one.key(id)));
+        assert_eq!(one.items()[0].state, State::Waiting);
+        assert_eq!(sent(&one.send(10)), ["a"]);
+        one.refused(id, &Refusal::NotMember, "no".to_owned(), 10);
+        assert_eq!(other.take_back(id).as_deref(), Some("a"));
+        assert!(one.changed_elsewhere(&one.key(id)));
+        assert!(one.items().is_empty());
+    }
+
+    #[test]
+    fn what_is_written_stands_after_what_other_tabs_wrote_also_when_the_clock_is_set_back() {
+        let shelf = Shelf::default();
+        let mut one = open(&shelf);
+        let mut other = open(&shelf);
+        one.push(room(1), "a".to_owned(), 20, &[2; 10]);
+        other.push(room(1), "b".to_owned(), 20, &[1; 10]);
+        one.push(room(1), "c".to_owned(), 10, &[0; 10]);
+        let mut last = open(&shelf);
+        for text in ["a", "b", "c"] {
+            let commands = last.send(30);
+            assert_eq!(sent(&commands), [text]);
+            last.arrived(last.items()[0].id);
+        }
+    }
+
+    #[test]
+    fn what_arrived_before_it_was_taken_up_here_is_not_kept_either() {
+        let shelf = Shelf::default();
+        let mut one = open(&shelf);
+        let mut other = open(&shelf);
+        let id = one.push(room(1), "a".to_owned(), 10, &[1; 10]);
+        drop(one);
+        // The other tab hears of it as its room's newest message.
+        assert!(!other.arrived(id));
+        other.adopt();
+        assert!(other.items().is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_lives_as_long_as_the_page() {
+        let mut outbox = Outbox::open(Full, Box::new(Alone), user());
+        let id = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
+        outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
+        assert_eq!(sent(&outbox.send(10)), ["a"]);
+        assert!(outbox.arrived(id));
+        assert_eq!(sent(&outbox.send(10)), ["b"]);
     }
 
     #[test]
     fn another_account_has_another_outbox() {
         let shelf = Shelf::default();
-        Outbox::open(shelf.clone(), user()).push(room(1), "a".to_owned(), 10, &[1; 10]);
-        assert!(Outbox::open(shelf, Uuid::from_u128(8)).items().is_empty());
+        open(&shelf).push(room(1), "a".to_owned(), 10, &[1; 10]);
+        assert!(Outbox::open(shelf, Box::new(Alone), Uuid::from_u128(8)).items().is_empty());
     }
 
     #[derive(Clone, Debug)]
@@ -358,7 +537,7 @@ mod tests {
         #[test]
         fn nothing_is_lost_doubled_or_out_of_order(happenings in happenings()) {
             let shelf = Shelf::default();
-            let mut outbox = Outbox::open(shelf.clone(), user());
+            let mut outbox = open(&shelf);
             let mut now = 10_000;
             let mut written: Vec<(usize, Uuid)> = Vec::new();
             let mut refused: Vec<Uuid> = Vec::new();
@@ -398,7 +577,7 @@ mod tests {
                         outbox.refused(id, &Refusal::NotMember, "no".to_owned(), now);
                         refused.push(id);
                     },
-                    Happening::Reload => { asked.clear(); outbox = Outbox::open(shelf.clone(), user()); }
+                    Happening::Reload => { asked.clear(); outbox = open(&shelf); }
                     Happening::Clock(to) => now = to,
                 }
             }

@@ -5,6 +5,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{Closure, JsValue};
 use web_sys::{CloseEvent, Event, MessageEvent, WebSocket};
 
+use super::json;
 use crate::protocol::{Command, LINES};
 
 /// What a socket has to say.
@@ -55,10 +56,8 @@ impl Socket {
 
     /// Sends a command, as far as the socket still takes any.
     pub fn send(&self, command: &Command) {
-        if let Ok(json) = serde_json::to_string(command) {
-            // A socket that closes just now says so itself.
-            let _ = self.socket.send_with_str(&json);
-        }
+        // A socket that closes just now says so itself.
+        let _ = self.socket.send_with_str(&json::command(command));
     }
 }
 
@@ -67,6 +66,13 @@ impl Drop for Socket {
         self.socket.set_onopen(None);
         self.socket.set_onmessage(None);
         self.socket.set_onclose(None);
-        let _ = self.socket.close();
+        if self.socket.ready_state() == WebSocket::CONNECTING {
+            // Closed before it opens, it would be complained of.
+            let socket = self.socket.clone();
+            let close = Closure::once_into_js(move || socket.close());
+            self.socket.set_onopen(Some(close.unchecked_ref()));
+        } else {
+            let _ = self.socket.close();
+        }
     }
 }

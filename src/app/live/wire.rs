@@ -1,62 +1,13 @@
-//! What comes from the server or from storage, read by one flat type.
-//!
-//! [`Event`] and the others read themselves too, but what is derived for each, above all for a tagged enum with flattened
-//! parts, has to be loaded by every browser: together a fifth of all its code. Everything that any of them can have is here
-//! once, and optional.
+//! What comes from the server, and from the page that it wrote, read into the types of the protocol.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
-use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Presence, Refusal, RoomState, Seq, Slug};
-
-/// An event, a refusal, a page of a room, or a message that was kept.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Wire {
-    r#type: String,
-    room: Option<Slug>,
-    seq: Option<Seq>,
-    id: Option<Uuid>,
-    user: String,
-    name: Option<String>,
-    text: String,
-    at: Micros,
-    epoch: Uuid,
-    version: u32,
-    build: String,
-    rooms: Vec<Wire>,
-    read: Seq,
-    closed: bool,
-    unread: u32,
-    count: u32,
-    users: Vec<Person>,
-    code: String,
-    retry_after_ms: u32,
-    message: String,
-    member: bool,
-    may_open: bool,
-    as_of: Seq,
-    events: Vec<Wire>,
-    older: Option<Seq>,
-    newer: bool,
-    here: Option<Box<Wire>>,
-    idle: String,
-    topic: String,
-    members: u32,
-    at_place: Option<Seq>,
-    newer_than: Option<Seq>,
-    above_at: Option<Micros>,
-    above_author: String,
-    nonce: Uuid,
-    page: String,
-    zone: String,
-    text_max: u32,
-    order: u64,
-    refused: Option<String>,
-}
+use super::json::Json;
+use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Presence, Refusal, RoomItem, RoomState, Seq, Slug};
 
 /// What stands around a room's log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct About {
     pub room: Slug,
     pub name: String,
@@ -70,7 +21,7 @@ pub struct About {
     pub idle: String,
 }
 
-/// What the page knows of the room when it is written. Read through [`Wire`], too.
+/// What the page knows of the room when it is written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Opening {
     #[serde(flatten)]
@@ -82,12 +33,10 @@ pub struct Opening {
     pub as_of: Seq,
     pub epoch: Uuid,
     /// The place that the page's address names.
-    #[serde(rename = "at_place")]
     pub at: Option<Seq>,
     /// There is more before the page's first event, and after its last: not the latest page then, and nothing that comes in
     /// belongs below it.
     pub older: Option<Seq>,
-    #[serde(rename = "newer_than")]
     pub newer: Option<Seq>,
     /// What the next row follows: see [`Above`](crate::app::parts::rows::Above).
     pub above_at: Option<Micros>,
@@ -110,10 +59,24 @@ pub struct Opening {
     pub text_max: u32,
 }
 
-impl<'de> Deserialize<'de> for Opening {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Wire::deserialize(from)?.opening().ok_or_else(|| serde::de::Error::custom(""))
-    }
+/// What the list of rooms is given by its page.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// Who reads.
+    pub id: Uuid,
+    pub user: String,
+    pub rooms: Vec<RoomItem>,
+    /// The room on the screen.
+    pub current: Option<Slug>,
+    /// The page that the forms are on.
+    pub page: String,
+    /// Whether the page has the rooms that one could join beside the list.
+    pub apart: bool,
+    /// The zone that times are in.
+    pub zone: String,
+    /// When the page was made.
+    pub now: Micros,
+    pub mac: bool,
 }
 
 /// A page of the room on the screen, as far as it is needed to show it.
@@ -130,127 +93,180 @@ pub struct Page {
     pub here: Option<Presence>,
 }
 
-/// A message as it was kept; see [`super::outbox`].
-pub struct Kept {
-    pub room: Slug,
-    pub text: String,
-    pub at: u64,
-    pub order: u64,
-    pub refused: Option<String>,
+/// The room and place in its log, for an event that has one, also where this build does not know the event.
+pub fn place(json: &impl Json) -> Option<(Slug, Seq)> {
+    Some((json.parsed("room")?, seq(json, "seq")?))
 }
 
-impl Wire {
-    /// The room and place in its log, for an event that has one, also where this build does not know the event.
-    #[must_use]
-    pub fn place(&self) -> Option<(Slug, Seq)> {
-        Some((self.room.clone()?, self.seq?))
-    }
-
-    /// The event; [`Event::Unknown`] for what this build does not know. None when something is missing.
-    #[must_use]
-    pub fn event(self) -> Option<Event> {
-        let by = Person { user: self.user, name: self.name };
-        Some(match self.r#type.as_str() {
-            "message" => {
-                Event::Message(Message { room: self.room?, seq: self.seq?, id: self.id?, by, text: self.text, at: self.at })
-            }
-            "joined" => Event::Joined(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
-            "left" => Event::Left(Membership { room: self.room?, seq: self.seq?, by, at: self.at }),
-            "closed" | "reopened" => {
-                let closure = Closure { room: self.room?, seq: self.seq?, by: (!by.user.is_empty()).then_some(by), at: self.at };
-                if self.r#type == "closed" { Event::Closed(closure) } else { Event::Reopened(closure) }
-            }
-            "welcome" => {
-                let rooms = self.rooms.into_iter().filter_map(Self::state).collect();
-                Event::Welcome { user: by.user, epoch: self.epoch, version: self.version, build: self.build, rooms }
-            }
-            "sent" => Event::Sent { room: self.room?, id: self.id?, seq: self.seq? },
-            "read" => Event::Read { room: self.room?, seq: self.seq?, unread: self.unread },
-            "presence" => Event::Presence(Presence { room: self.room?, count: self.count, users: self.users }),
-            // Where it begins and ends does not matter: the whole room is fetched.
-            "limited" => Event::Limited { room: self.room?, from: Seq::ZERO, to: Seq::ZERO },
-            "error" => {
-                let why = refusal(&self.code, self.retry_after_ms);
-                Event::Error { id: self.id, room: self.room, why, message: self.message }
-            }
-            "pong" => Event::Pong,
-            _ => Event::Unknown,
-        })
-    }
-
-    fn state(self) -> Option<RoomState> {
-        Some(RoomState {
-            room: self.room?,
-            name: self.name?,
-            seq: self.seq?,
-            read: self.read,
-            unread: self.unread,
-            closed: self.closed,
-        })
-    }
-
-    /// The page of a room that this is.
-    #[must_use]
-    pub fn page(self) -> Option<Page> {
-        let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }));
-        let events = self.events.into_iter().filter_map(Self::event).collect();
-        let (topic, members, closed, may_open, idle) = (self.topic, self.members, self.closed, self.may_open, self.idle);
-        let about = About { room: self.room?, name: self.name?, topic, members, closed, may_open, idle };
-        let (member, as_of, epoch, read) = (self.member, self.as_of, self.epoch, self.read);
-        Some(Page { about, member, as_of, epoch, read, events, older: self.older, newer: self.newer, here })
-    }
-
-    /// What a page was written with.
-    #[must_use]
-    pub fn opening(self) -> Option<Opening> {
-        let here = self.here.and_then(|here| Some(Presence { room: here.room?, count: here.count, users: here.users }))?;
-        let (topic, members, closed, may_open, idle) = (self.topic, self.members, self.closed, self.may_open, self.idle);
-        Some(Opening {
-            about: About { room: self.room?, name: self.name?, topic, members, closed, may_open, idle },
-            id: self.id?,
-            user: self.user,
-            as_of: self.as_of,
-            epoch: self.epoch,
-            at: self.at_place,
-            older: self.older,
-            newer: self.newer_than,
-            above_at: self.above_at,
-            above_author: self.above_author,
-            events: self.events.into_iter().filter_map(Self::event).collect(),
-            read: self.read,
-            unread: self.unread,
-            here,
-            nonce: self.nonce,
-            text: self.text,
-            message: self.message,
-            page: self.page,
-            zone: self.zone,
-            text_max: self.text_max,
-        })
-    }
-
-    /// The kept message that this is.
-    #[must_use]
-    pub fn kept(self) -> Option<Kept> {
-        let at = u64::try_from(self.at.0).unwrap_or_default();
-        Some(Kept { room: self.room?, text: self.text, at, order: self.order, refused: self.refused })
-    }
-
-    /// What was refused, and why, where that is an answer to a request.
-    #[must_use]
-    pub fn refusal(&self) -> Refusal {
-        refusal(&self.code, self.retry_after_ms)
-    }
+fn seq(json: &impl Json, name: &str) -> Option<Seq> {
+    json.number(name).map(Seq)
 }
 
-/// A refusal, told apart only as far as the browser does something about it; its sentence comes with it.
-fn refusal(code: &str, retry_after_ms: u32) -> Refusal {
-    match code {
-        "too_fast" => Refusal::TooFast { retry_after_ms },
-        "busy" => Refusal::Busy,
-        "unavailable" => Refusal::Unavailable,
-        "internal" => Refusal::Internal,
-        "log_in" => Refusal::LogIn,
+fn read(json: &impl Json) -> Seq {
+    seq(json, "read").unwrap_or_default()
+}
+
+fn at(json: &impl Json) -> Micros {
+    Micros(json.number("at").unwrap_or_default())
+}
+
+fn person(json: &impl Json) -> Option<Person> {
+    Some(Person { user: json.text("user")?, name: json.text("name") })
+}
+
+/// An event; [`Event::Unknown`] for what this build does not know. None when something is missing.
+pub fn event(json: &impl Json) -> Option<Event> {
+    let r#type = json.text("type")?;
+    let room = || json.parsed::<Slug>("room");
+    let id = || json.parsed::<Uuid>("id");
+    let seq = || seq(json, "seq");
+    let membership = || Some(Membership { room: room()?, seq: seq()?, by: person(json)?, at: at(json) });
+    let closure = || Some(Closure { room: room()?, seq: seq()?, by: person(json), at: at(json) });
+    Some(match r#type.as_str() {
+        "message" => Event::Message(Message {
+            room: room()?,
+            seq: seq()?,
+            id: id()?,
+            by: person(json)?,
+            text: json.text("text")?,
+            at: at(json),
+        }),
+        "joined" => Event::Joined(membership()?),
+        "left" => Event::Left(membership()?),
+        "closed" => Event::Closed(closure()?),
+        "reopened" => Event::Reopened(closure()?),
+        "welcome" => Event::Welcome {
+            user: json.text("user")?,
+            epoch: json.parsed("epoch")?,
+            version: json.count("version"),
+            build: json.text("build")?,
+            rooms: json.list("rooms").iter().filter_map(state).collect(),
+        },
+        "sent" => Event::Sent { room: room()?, id: id()?, seq: seq()? },
+        "read" => Event::Read { room: room()?, seq: seq()?, unread: json.count("unread") },
+        "presence" => Event::Presence(presence(json)?),
+        // Where it begins and ends does not matter: the whole room is fetched.
+        "limited" => Event::Limited { room: room()?, from: Seq::ZERO, to: Seq::ZERO },
+        "error" => Event::Error { id: id(), room: room(), why: refusal(json), message: json.text("message").unwrap_or_default() },
+        "pong" => Event::Pong,
+        _ => Event::Unknown,
+    })
+}
+
+fn events(json: &impl Json) -> Vec<Event> {
+    json.list("events").iter().filter_map(event).collect()
+}
+
+fn presence(json: &impl Json) -> Option<Presence> {
+    let users = json.list("users").iter().filter_map(person).collect();
+    Some(Presence { room: json.parsed("room")?, count: json.count("count"), users })
+}
+
+fn state(json: &impl Json) -> Option<RoomState> {
+    Some(RoomState {
+        room: json.parsed("room")?,
+        name: json.text("name")?,
+        seq: seq(json, "seq")?,
+        read: read(json),
+        unread: json.count("unread"),
+        closed: json.flag("closed"),
+    })
+}
+
+fn about(json: &impl Json) -> Option<About> {
+    Some(About {
+        room: json.parsed("room")?,
+        name: json.text("name")?,
+        topic: json.text("topic").unwrap_or_default(),
+        members: json.count("members"),
+        closed: json.flag("closed"),
+        may_open: json.flag("may_open"),
+        idle: json.text("idle").unwrap_or_default(),
+    })
+}
+
+/// A page of a room.
+pub fn page(json: &impl Json) -> Option<Page> {
+    Some(Page {
+        about: about(json)?,
+        member: json.flag("member"),
+        as_of: seq(json, "as_of")?,
+        epoch: json.parsed("epoch")?,
+        read: read(json),
+        events: events(json),
+        older: seq(json, "older"),
+        newer: json.flag("newer"),
+        here: json.part("here").and_then(|here| presence(&here)),
+    })
+}
+
+/// What a room's page was written with.
+pub fn opening(json: &impl Json) -> Option<Opening> {
+    Some(Opening {
+        about: about(json)?,
+        id: json.parsed("id")?,
+        user: json.text("user")?,
+        as_of: seq(json, "as_of")?,
+        epoch: json.parsed("epoch")?,
+        at: seq(json, "at"),
+        older: seq(json, "older"),
+        newer: seq(json, "newer"),
+        above_at: json.number("above_at").map(Micros),
+        above_author: json.text("above_author").unwrap_or_default(),
+        events: events(json),
+        read: read(json),
+        unread: json.count("unread"),
+        here: presence(&json.part("here")?)?,
+        nonce: json.parsed("nonce")?,
+        text: json.text("text").unwrap_or_default(),
+        message: json.text("message").unwrap_or_default(),
+        page: json.text("page")?,
+        zone: json.text("zone")?,
+        text_max: json.count("text_max"),
+    })
+}
+
+fn item(json: &impl Json) -> Option<RoomItem> {
+    Some(RoomItem {
+        room: json.parsed("room")?,
+        name: json.text("name")?,
+        member: json.flag("member"),
+        read: seq(json, "read").unwrap_or_default(),
+        unread: json.count("unread"),
+        members: json.count("members"),
+        active_at: Micros(json.number("active_at").unwrap_or_default()),
+        closed: json.flag("closed"),
+    })
+}
+
+/// A list of rooms.
+pub fn rooms<J: Json>(json: &J) -> Vec<RoomItem> {
+    json.items().iter().filter_map(item).collect()
+}
+
+/// What the list of a page was written with.
+pub fn listed<J: Json>(json: &J) -> Option<Listed> {
+    Some(Listed {
+        id: json.parsed("id")?,
+        user: json.text("user")?,
+        rooms: rooms(&json.part("rooms")?),
+        current: json.parsed("current"),
+        page: json.text("page")?,
+        apart: json.flag("apart"),
+        zone: json.text("zone")?,
+        now: Micros(json.number("now")?),
+        mac: json.flag("mac"),
+    })
+}
+
+/// What was refused, and why, told apart only as far as the browser does something about it; its sentence comes with it.
+pub fn refusal(json: &impl Json) -> Refusal {
+    match json.text("code").as_deref() {
+        Some("too_fast") => Refusal::TooFast { retry_after_ms: json.count("retry_after_ms") },
+        Some("busy") => Refusal::Busy,
+        Some("unavailable") => Refusal::Unavailable,
+        Some("internal") => Refusal::Internal,
+        Some("log_in") => Refusal::LogIn,
         _ => Refusal::Unknown,
     }
 }
@@ -259,10 +275,11 @@ fn refusal(code: &str, retry_after_ms: u32) -> Refusal {
 mod tests {
     use super::*;
     use crate::protocol::Idle;
+    use serde_json::Value;
 
     fn read(event: &Event) -> Event {
         let json = serde_json::to_string(event).expect("events are JSON");
-        serde_json::from_str::<Wire>(&json).expect("a flat event").event().expect("whole")
+        super::event(&serde_json::from_str::<Value>(&json).expect("JSON")).expect("whole")
     }
 
     #[test]
@@ -324,7 +341,7 @@ mod tests {
             here: here.clone(),
         };
         let json = serde_json::to_string(&written).expect("pages are JSON");
-        let page = serde_json::from_str::<Wire>(&json).expect("a flat page").page().expect("whole");
+        let page = super::page(&serde_json::from_str::<Value>(&json).expect("JSON")).expect("whole");
         assert_eq!((page.member, page.as_of, page.epoch, page.read), (true, Seq(8), Uuid::from_u128(4), Seq(2)));
         assert_eq!((page.older, page.newer), (Some(Seq(8)), true));
         let about = About {
@@ -353,15 +370,15 @@ mod tests {
             Refusal::TooMany,
         ] {
             let json = serde_json::to_string(&why).expect("refusals are JSON");
-            let read = serde_json::from_str::<Wire>(&json).expect("a flat refusal").refusal();
+            let read = refusal(&serde_json::from_str::<Value>(&json).expect("JSON"));
             assert_eq!(read.passes(), why.passes(), "{json}");
         }
     }
 
     #[test]
     fn an_event_of_a_later_build_keeps_its_place() {
-        let wire: Wire = serde_json::from_str(r#"{"type":"reacted","room":"tea","seq":9,"with":{"x":[1]}}"#).expect("flat");
-        assert_eq!(wire.place(), Some((Slug::new("tea").expect("a slug"), Seq(9))));
-        assert_eq!(wire.event(), Some(Event::Unknown));
+        let wire: Value = serde_json::from_str(r#"{"type":"reacted","room":"tea","seq":9,"with":{"x":[1]}}"#).expect("JSON");
+        assert_eq!(place(&wire), Some((Slug::new("tea").expect("a slug"), Seq(9))));
+        assert_eq!(event(&wire), Some(Event::Unknown));
     }
 }

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::page;
 use crate::app::actions::read_room;
 use crate::app::form;
+use crate::app::given::give;
 use crate::app::live::wire::{About, Opening};
 use crate::app::parts::field::{PageField, PostButton, WholeRefusal};
 use crate::app::parts::frame::{Frame, Pane};
 use crate::app::parts::line::Line;
-use crate::app::parts::room::{Room, line_after, members, past_html};
+use crate::app::parts::room::{ROOM, Room, line_after, members, past_html};
 use crate::app::parts::rows::{self, Reader};
 use crate::app::request::request;
 use crate::app::time;
@@ -64,7 +65,7 @@ fn NoRoom() -> impl IntoView {
         <main id="main" class="welcome always">
             <a class="back" href="/">"Rooms"</a>
             <h1>"There is no such room."</h1>
-            <p>"Its address may have been mistyped. The rooms that there are stand in the list."</p>
+            <p>"Its address may have been mistyped, or you may not see it."</p>
             <p class="actions">
                 <a class="button" href="/">"To the rooms"</a>
                 <a class="button quiet" href="/new-room">"Make a room"</a>
@@ -78,15 +79,27 @@ fn NoRoom() -> impl IntoView {
 fn Outside(page: Page) -> impl IntoView {
     let members = members(page.members);
     let topic = (!page.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{page.topic}</p> });
+    let room = page.room.to_string();
+    let word = if page.closed {
+        "The room is closed: who was a member can still read it, and nobody can join."
+    } else {
+        "You are not one of them yet: join to read and to write."
+    };
+    let step = match (page.closed, page.may_open) {
+        (false, _) => view! { <PostButton action="join_room" name="room" value=room label="Join the room"/> }.into_any(),
+        (true, true) => view! { <PostButton action="reopen_room" name="room" value=room label="Open it again"/> }.into_any(),
+        (true, false) => view! { <a class="button" href="/">"To the rooms"</a> }.into_any(),
+    };
     view! {
         <Title text=page.name.clone()/>
         <main id="main" class="welcome always">
             <a class="back" href="/">"Rooms"</a>
             <h1><bdi>{page.name}</bdi></h1>
             {topic}
-            <p>{members} ". You are not one of them yet: join to read and to write."</p>
+            <p>{members} ". " {word}</p>
             <WholeRefusal action="join_room"/>
-            <PostButton action="join_room" name="room" value=page.room.to_string() label="Join the room"/>
+            <WholeRefusal action="reopen_room"/>
+            {step}
         </main>
     }
 }
@@ -149,10 +162,12 @@ fn Inside(me: Me, page: Page, unread: u32, at: Option<Seq>) -> impl IntoView {
             </form>
         }
     });
+    let given = give(ROOM, opening);
     view! {
         <Title text=page.name.clone()/>
         <main id="main" class="room">
-            <Room opening=opening>
+            {given}
+            <Room>
                 <div inner_html=html></div>
             </Room>
             <div class="foot">

@@ -143,7 +143,7 @@ pub fn narrow() {
     let asked = !wanted.is_empty();
     for everywhere in all(".everywhere") {
         everywhere.set_hidden(!asked);
-        if let Ok(Some(link)) = everywhere.query_selector("a") {
+        if asked && let Ok(Some(link)) = everywhere.query_selector("a") {
             let _ = link.set_attribute("href", &format!("/?q={}", String::from(js_sys::encode_uri_component(&typed))));
         }
     }

@@ -6,10 +6,11 @@ use leptos_meta::Title;
 use super::avatar::Avatar;
 use super::line::Line;
 use super::mark::Mark;
-use super::room_list::RoomList;
+use super::room_list::{ROOMS, RoomList};
 use crate::app::actions::{list_rooms, whoami};
 use crate::app::form;
-use crate::app::live::Account;
+use crate::app::given::give;
+use crate::app::live::wire::Listed;
 use crate::app::request::request;
 use crate::protocol::{Me, Refusal, RoomItem, Slug};
 
@@ -52,13 +53,14 @@ pub fn Frame(
     // A room seen from the outside says it itself, beside its own button.
     let refused = form::why_whole("join_room").filter(|_| current.is_none() || pane == Pane::Room);
     let keys = if mac { "Meta+/" } else { "Control+/" };
-    let account = Account::from(&me);
     let person = me.person;
     let shown = person.shown().to_owned();
     let class = match pane {
         Pane::List => "app list",
         Pane::Room | Pane::Page => "app",
     };
+    let apart = pane == Pane::List;
+    let given = give(ROOMS, Listed { id: me.id, user: person.user.clone(), rooms, current, page, apart, zone, now, mac });
     view! {
         <div class=class>
             {(pane != Pane::List).then(|| view! { <a class="skip" href="#main">"Skip to the page"</a> })}
@@ -68,16 +70,8 @@ pub fn Frame(
                     "Snug"
                 </a>
                 {refused.map(|why| view! { <p class="why whole" role="alert">{why}</p> })}
-                <RoomList
-                    me=account
-                    rooms=rooms
-                    current=current
-                    page=page
-                    apart=pane == Pane::List
-                    zone=zone
-                    now=now
-                    mac=mac
-                />
+                {given}
+                <RoomList/>
                 {(pane != Pane::Room).then(|| view! { <div class="side-line"><Line/></div> })}
                 <div class="me">
                     <Avatar person=person/>

@@ -16,9 +16,10 @@ use web_sys::{Element, HtmlElement, ScrollIntoViewOptions, ScrollLogicalPosition
 use super::here::Here;
 use super::rows::{self, Above, LiveRow, Reader, Row};
 use super::text::push_escaped;
+use crate::app::given::given;
 use crate::app::live::outbox::{Item, State};
 use crate::app::live::rooms::count;
-use crate::app::live::wire::{About, Opening, Page};
+use crate::app::live::wire::{self, About, Opening, Page};
 use crate::app::live::{Account, Change, Line, browser, live};
 use crate::app::request::WallTime;
 use crate::app::{form, time};
@@ -44,8 +45,15 @@ struct Unread {
     count: u32,
 }
 
+/// Under which its page gives it what it opens with.
+pub const ROOM: &str = "room-given";
+
 #[island]
-pub fn Room(opening: Opening, children: Children) -> impl IntoView {
+pub fn Room(children: Children) -> impl IntoView {
+    given(ROOM, wire::opening).map(|opening| room(opening, children))
+}
+
+fn room(opening: Opening, children: Children) -> impl IntoView {
     let Opening { about, id, user, as_of, epoch, at, older, newer, above_at, above_author, events, .. } = opening;
     let Opening { read, unread, here, nonce, text, message, page, zone, text_max, .. } = opening;
     let me = Account { id, user };
@@ -60,8 +68,17 @@ pub fn Room(opening: Opening, children: Children) -> impl IntoView {
     let waiting = RwSignal::new(Vec::<Item>::new());
     let line = RwSignal::new(Line::Fine);
     let here = RwSignal::new(here);
-    let paper =
-        Paper { room: about.room.clone(), me: me.user.clone(), zone, above, older, at_end: true, seen: true, height: None };
+    let paper = Paper {
+        room: about.room.clone(),
+        me: me.user.clone(),
+        zone,
+        above,
+        older,
+        at_end: true,
+        wanted: None,
+        seen: true,
+        height: None,
+    };
     let place = Place {
         log,
         past,
@@ -428,8 +445,9 @@ impl Place {
         let other = self.room() != about.room || self.slow.get_untracked();
         let html = self.paper.try_update_value(|paper| {
             paper.room = about.room.clone();
-            (paper.older, paper.at_end, paper.seen, paper.height) = (older, true, true, None);
-            let line = line_after(read, older, &events).filter(|_| unread > 0);
+            (paper.older, paper.at_end, paper.seen, paper.height) = (older, false, true, None);
+            let wanted = paper.wanted.take();
+            let line = line_after(wanted.unwrap_or(read), older, &events).filter(|_| wanted.is_some() || unread > 0);
             let (html, above) = paper.page(&events, line);
             paper.above = above;
             past_html(&paper.room, older, &html)
@@ -439,11 +457,18 @@ impl Place {
         self.newer.set(last.filter(|_| newer));
         self.unread.set((unread > 0).then(|| Unread { from: read.next(), count: unread }));
         self.about.set(about);
+        // Where the reader is will be known when the rows that were there are gone.
+        live().at_end(false);
+        request_animation_frame(move || self.go_to_place(other));
+    }
+
+    /// Goes to where the page's address leads; else, in a room that one has just come to, to what is unread; else to the end.
+    fn go_to_place(self, just_come: bool) {
         let named = browser::place_in_address().and_then(|named| self.in_past(&named));
         if let Some(place) = named.as_ref().filter(|place| place.id() != "new") {
             let _ = place.class_list().add_1("found");
             scroll_to(place, ScrollLogicalPosition::Center);
-        } else if let Some(line) = named.or_else(|| self.in_past("#new").filter(|_| other)) {
+        } else if let Some(line) = named.or_else(|| self.in_past("#new").filter(|_| just_come)) {
             scroll_to(&line, ScrollLogicalPosition::Start);
         } else {
             self.to_end();
@@ -581,6 +606,7 @@ impl Place {
         let Unread { from, count: unread } = self.unread.get().filter(|_| self.line_above.get())?;
         let address = self.about.with(|about| format!("/room/{}?at={from}#new", about.room));
         let up = move |event: leptos::ev::MouseEvent| {
+            self.paper.update_value(|paper| paper.wanted = Some(Seq(from.0 - 1)));
             if let Some(line) = self.in_past("#new") {
                 event.prevent_default();
                 scroll_to(&line, ScrollLogicalPosition::Start);
@@ -624,6 +650,8 @@ struct Paper {
     /// There is more before the first event that is shown.
     older: Option<Seq>,
     at_end: bool,
+    /// Where what was unread begins, for who has asked to be led there: it is read by the time that the page comes.
+    wanted: Option<Seq>,
     /// Whether the reader has seen everything that came in.
     seen: bool,
     /// How high the log was before what has just come in.
@@ -762,13 +790,15 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
     Effect::new(move |before: Option<Slug>| {
         let room = room.get();
         let Some(field) = field.get() else { return room };
-        let draft = live().draft(&room);
         match before {
-            // What was typed before this page came to life goes before what was left in an earlier one.
             None => {
-                if field.value().is_empty()
-                    && let Some(draft) = draft
-                {
+                // The browser would bring it back, too: what another tab has sent since, and to whoever logs in here next.
+                let _ = field.set_attribute("autocomplete", "off");
+                let typed = field.value();
+                // What was typed before this page came to life goes before what was left in an earlier one.
+                if !typed.is_empty() {
+                    live().keep_draft(&room, &typed);
+                } else if let Some(draft) = live().draft(&room) {
                     field.set_value(&draft);
                 }
                 if !refused {
@@ -777,7 +807,7 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             }
             // Another room: what was being written in the one before is kept there.
             Some(before) if before != room => {
-                field.set_value(&draft.unwrap_or_default());
+                field.set_value(&live().draft(&room).unwrap_or_default());
                 changed();
                 if browser::has_keyboard() {
                     let _ = field.focus();
@@ -786,6 +816,15 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             Some(_) => {}
         }
         room
+    });
+    Effect::new(move |before: Option<()>| {
+        let gone = live().draft_gone.get();
+        // The first time it is an old story.
+        let (Some(()), Some((slug, text)), Some(field)) = (before, gone, field.get_untracked()) else { return };
+        if room.with_untracked(|room| room.as_str() == slug) && field.value() == text {
+            field.set_value("");
+            changed();
+        }
     });
     let typing = move |_| {
         changed();
@@ -801,8 +840,8 @@ fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send +
             return;
         }
         room.with_untracked(|room| {
-            live().write(room, text);
-            live().keep_draft(room, "");
+            live().write(room, text.clone());
+            live().draft_sent(room, &text);
         });
         field.set_value("");
         changed();

@@ -6,28 +6,25 @@
 use leptos::prelude::*;
 
 use super::finder;
+use crate::app::given::given;
 use crate::app::live::rooms::count;
+use crate::app::live::wire::{self, Listed};
 use crate::app::live::{Account, browser, live};
 use crate::app::request::{WallTime, request};
 use crate::app::{form, time};
 use crate::protocol::{Micros, RoomItem, Slug};
 
+/// Under which its page gives it what it opens with.
+pub const ROOMS: &str = "rooms-given";
+
 #[island]
-pub fn RoomList(
-    me: Account,
-    rooms: Vec<RoomItem>,
-    /// The room on the screen.
-    current: Option<Slug>,
-    /// The page that the forms are on.
-    page: String,
-    /// Whether the page has the rooms that one could join beside the list.
-    apart: bool,
-    /// The zone that times are in.
-    zone: String,
-    /// When the page was made.
-    now: Micros,
-    mac: bool,
-) -> impl IntoView {
+pub fn RoomList() -> impl IntoView {
+    given(ROOMS, wire::listed).map(list)
+}
+
+fn list(listed: Listed) -> impl IntoView {
+    let Listed { id, user, rooms, current, page, apart, zone, now, mac } = listed;
+    let me = Account { id, user };
     // What is unread changes often and by itself; another set of rooms is laid out anew.
     let counts = RwSignal::new(rooms.clone());
     let list = RwSignal::new(rooms.clone());

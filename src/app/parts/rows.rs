@@ -458,6 +458,8 @@ mod tests {
 
     #[test]
     fn what_comes_in_looks_like_what_was_there() {
+        let owner = Owner::new();
+        owner.set();
         let mut above = Above::default();
         for event in [message(1, "ben", 0, "<b>\nhttps://a.example"), message(2, "ada", 1, "x"), message(3, "ada", 2, "y")] {
             let row = Row::of(&event, &mut above, &reader()).expect("a row");

@@ -60,6 +60,15 @@ impl Security {
         }
     }
 
+    /// Whether a browser takes the origin that a request came to for trustworthy: by https, or on the browser's own machine. On
+    /// others it ignores what needs that, with a word in its console.
+    fn is_trusted(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let name =
+            host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name);
+        self.hsts || name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     fn policy(&self, nonce: Option<&str>) -> String {
         let script = nonce.map(|nonce| format!(" 'nonce-{nonce}'")).unwrap_or_default();
         format!(
@@ -73,6 +82,7 @@ impl Security {
 /// Refuses writes of other sites, and dresses every answer.
 pub async fn guard(State(security): State<Arc<Security>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let trusted = security.is_trusted(request.headers());
     let mut response = if reads || security.allows_write(request.headers()) {
         next.run(request).await
     } else {
@@ -85,7 +95,9 @@ pub async fn guard(State(security): State<Arc<Security>>, request: Request, next
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
+    if trusted {
+        headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
+    }
     headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
     headers.insert(
         HeaderName::from_static("permissions-policy"),

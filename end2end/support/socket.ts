@@ -1,0 +1,28 @@
+// A page's sockets, listened in on: what passes can be changed, kept back, or answered by the test.
+
+import type { Page } from '@playwright/test';
+
+/** What becomes of the frames of the page's first socket (1), its second, and so on: another frame, or nothing. */
+export interface Tapped {
+  /** From the page to the server: a command. `answer` says something to the page, as the server would. */
+  up?: (command: string, socket: number, answer: (event: object) => void) => string | undefined;
+  /** From the server to the page: events, one a line. */
+  down?: (events: string, socket: number) => string | undefined;
+}
+
+/** Taps the sockets that `page` will open. */
+export async function tap(page: Page, { up = (frame) => frame, down = (frame) => frame }: Tapped): Promise<void> {
+  let sockets = 0;
+  await page.routeWebSocket(/\/ws$/, (near) => {
+    const socket = ++sockets;
+    const far = near.connectToServer();
+    near.onMessage((frame) => {
+      const command = up(String(frame), socket, (event) => near.send(JSON.stringify(event)));
+      if (command !== undefined) far.send(command);
+    });
+    far.onMessage((frame) => {
+      const events = down(String(frame), socket);
+      if (events !== undefined) near.send(events);
+    });
+  });
+}

@@ -1,0 +1,200 @@
+// What is written and has not arrived, in several tabs of one browser: all of it arrives, once, in the order in which it was
+// written, whichever tab is still there to send it.
+
+import { INSECURE_HOST } from '../support/browser';
+import type { Line } from '../support/line';
+import { tap } from '../support/socket';
+import { NO_SERVER, type Person, type Room, alive, expect, test } from '../support/world';
+
+// Browsers have locks for pages that came over a secure connection (or from this machine), and none for others.
+const WAYS = [
+  { way: 'by a lock', locks: true, from: (line: Line) => line.url },
+  { way: 'by a lease', locks: false, from: (line: Line) => `http://${INSECURE_HOST}:${new URL(line.url).port}` },
+];
+
+/** The room as a page loaded now shows it. */
+async function fresh(person: Person, slug: string): Promise<string[]> {
+  const page = await person.context.newPage();
+  const room = await person.enter(slug, page);
+  const texts = await room.texts();
+  await page.close();
+  return texts;
+}
+
+/** Says each of the texts in the next of the tabs, by turns; each of them sees it before the next one. */
+async function sayByTurns(texts: string[], ...tabs: [Room, ...Room[]]): Promise<void> {
+  for (const [i, text] of texts.entries()) {
+    await (tabs[i % tabs.length] ?? tabs[0]).say(text);
+    for (const tab of tabs) await expect(tab.saying(text)).toHaveCount(1);
+  }
+}
+
+test.beforeEach(({ guard }) => guard.allow(NO_SERVER));
+
+for (const { way, locks, from } of WAYS) {
+  test.describe(`whose turn it is, ${way}`, () => {
+    test('what two tabs write while the line is down arrives once, in the order in which it was written', async ({ person, line }) => {
+      const ada = await person('ada', { baseURL: from(line) });
+      const ben = await person('ben');
+      const tea = await ada.makeRoom('Tea');
+      await ben.join(tea);
+      const bens = await ben.enter(tea);
+      const first = await ada.enter(tea);
+      const second = await ada.enter(tea, await ada.context.newPage());
+      expect(await ada.page.evaluate(() => [isSecureContext, 'locks' in navigator])).toEqual([locks, locks]);
+
+      await line.cut();
+      const said = Array.from({ length: 8 }, (_, i) => `written in tab ${(i % 2) + 1}, the ${i + 1}th of all`);
+      await sayByTurns(said, first, second);
+      for (const room of [first, second]) {
+        expect(await room.texts()).toEqual(said);
+        await expect(room.waiting).toHaveCount(said.length);
+      }
+      await line.mend();
+      for (const room of [first, second, bens]) {
+        await room.hasLast(...said);
+        expect(await room.texts()).toEqual(said);
+      }
+      expect(await fresh(ben, tea)).toEqual(said);
+    });
+
+    test('what was written in a tab that is closed goes out from the other', async ({ person, line }) => {
+      const ada = await person('ada', { baseURL: from(line) });
+      const tea = await ada.makeRoom('Tea');
+      const first = await ada.enter(tea);
+      const page = await ada.context.newPage();
+      const second = await ada.enter(tea, page);
+      await line.cut();
+      const said = ['from the one that stays', 'from the one that goes', 'from the one that stays, again'];
+      await first.say(said[0]!);
+      await second.say(said[1]!);
+      await expect(first.waiting).toHaveCount(2);
+      await page.close();
+      await first.say(said[2]!);
+      await line.mend();
+      await first.hasLast(...said);
+      expect(await fresh(ada, tea)).toEqual(said);
+    });
+
+    test('tabs that write at once with a good line are heard in turn, and leave nothing behind', async ({ person, line }) => {
+      const ada = await person('ada', { baseURL: from(line) });
+      const tea = await ada.makeRoom('Tea');
+      const first = await ada.enter(tea);
+      const second = await ada.enter(tea, await ada.context.newPage());
+      const said = Array.from({ length: 6 }, (_, i) => `word number ${i + 1}`);
+      await sayByTurns(said, first, second);
+      for (const room of [first, second]) await room.hasLast(...said);
+      expect(await fresh(ada, tea)).toEqual(said);
+      const kept = () => ada.page.evaluate(() => Object.keys(localStorage).filter((key) => /^snug\.(out|turn|draft)\./.test(key)));
+      await expect.poll(kept).toEqual([]);
+      if (locks) {
+        const held = () => ada.page.evaluate(async () => (await navigator.locks.query()).held?.map((lock) => lock.name));
+        await expect.poll(held).toEqual([]);
+      }
+    });
+
+    test('a tab that got its turn and whose line is dead holds up no other', async ({ person, line }) => {
+      const ada = await person('ada', { baseURL: from(line) });
+      const tea = await ada.makeRoom('Tea');
+      let asked = 0;
+      await tap(ada.page, {
+        up: (command) => {
+          if (!command.includes('"type":"hello"')) asked += 1;
+          return command.includes('"type":"hello"') ? command : undefined;
+        },
+      });
+      const dead = await ada.enter(tea);
+      const good = await ada.enter(tea, await ada.context.newPage());
+      await dead.say('said into a dead line');
+      await expect.poll(() => asked).toBeGreaterThan(0);
+      await good.say('said into a good one');
+      // The other tab waits for five seconds in which nothing gets on.
+      for (const room of [good, dead]) {
+        await expect(room.waiting).toHaveCount(0, { timeout: 30_000 });
+        await room.hasLast('said into a dead line', 'said into a good one');
+      }
+      expect(await fresh(ada, tea)).toEqual(['said into a dead line', 'said into a good one']);
+    });
+
+    test('what is refused in one tab is refused in the other, where it can be sent again or taken back', async ({ person, line }) => {
+      const ada = await person('ada', { baseURL: from(line) });
+      const tea = await ada.makeRoom('Tea');
+      await tap(ada.page, {
+        up: (command, _socket, answer) => {
+          const { type, id, room } = JSON.parse(command) as { type: string; id: string; room: string };
+          if (type !== 'send') return command;
+          answer({ type: 'error', id, room, code: 'not_member', message: 'You are not a member of this room. Join it first.' });
+        },
+      });
+      const first = await ada.enter(tea);
+      const second = await ada.enter(tea, await ada.context.newPage());
+      const why = /^Not sent\. You are not a member/;
+      await first.say('refused at first');
+      for (const room of [first, second]) await expect(room.waiting.locator('.state')).toHaveText(why);
+      await second.waiting.getByRole('button', { name: 'Try again' }).click();
+      for (const room of [first, second]) await room.hasLast('refused at first');
+
+      await first.say('refused for good');
+      for (const room of [first, second]) await expect(room.waiting.locator('.state')).toHaveText(why);
+      await second.waiting.getByRole('button', { name: 'Take back' }).click();
+      await expect(second.composer).toHaveValue('refused for good');
+      for (const room of [first, second]) await room.hasLast('refused at first');
+      expect(await fresh(ada, tea)).toEqual(['refused at first']);
+    });
+  });
+}
+
+test('a draft that was sent from another tab is gone from this one, and another draft is not', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const first = await ada.enter(tea);
+  await first.composer.fill('begun in the first tab');
+  const second = await ada.enter(tea, await ada.context.newPage());
+  await expect(second.composer).toHaveValue('begun in the first tab');
+  await second.composer.press('Enter');
+  await second.hasLast('begun in the first tab');
+  await first.hasLast('begun in the first tab');
+  await expect(first.composer).toHaveValue('');
+  await ada.page.reload();
+  await alive(ada.page);
+  await expect(first.composer).toHaveValue('');
+
+  await second.composer.fill('of the second tab');
+  await first.composer.fill('of the first tab');
+  await expect.poll(() => second.page.evaluate(() => Object.values(localStorage))).toContain('of the first tab');
+  await second.composer.press('Enter');
+  for (const room of [first, second]) await room.hasLast('begun in the first tab', 'of the second tab');
+  await expect(first.composer).toHaveValue('of the first tab');
+  await ada.page.reload();
+  await alive(ada.page);
+  await expect(first.composer).toHaveValue('of the first tab');
+});
+
+test('a draft waits for the next login of whoever wrote it, and nobody else sees it', async ({ person }) => {
+  const ada = await person('ada');
+  const ben = await person('ben');
+  const { page } = ada;
+  const tea = await ada.makeRoom('Tea');
+  await ben.join(tea);
+  const room = await ada.enter(tea);
+  await room.composer.pressSequentially('not for Ben');
+  const change = async (to: Person) => {
+    await page.goto('/settings');
+    await page.getByRole('button', { name: 'Log out here' }).click();
+    await expect(page).toHaveURL('/login');
+    await to.logInByHand(page);
+    await expect(page).toHaveURL('/');
+  };
+  await change(ben);
+  // Over the door and the settings, back to where Ada wrote: browsers bring back what was typed there.
+  await page.evaluate(() => history.go(-3));
+  await expect(page).toHaveURL(`/room/${tea}`);
+  await alive(page);
+  await expect(room.composer).toHaveValue('');
+  await ben.enter(tea, page);
+  await expect(room.composer).toHaveValue('');
+  await room.composer.fill('not for Ada');
+  await change(ada);
+  await ada.enter(tea);
+  await expect(room.composer).toHaveValue('not for Ben');
+});
