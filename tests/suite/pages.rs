@@ -3,7 +3,7 @@
 use reqwest::Method;
 use snug::protocol::Refusal;
 
-use crate::support::{PASSWORD, Reply, TestApp, on_both};
+use crate::support::{Engine, PASSWORD, Postgres, Reply, TestApp, on_both};
 
 /// Every server function, with fields that it would accept.
 const ACTIONS: [(&str, &str); 15] = [
@@ -167,7 +167,7 @@ on_both! {
     async fn an_address_may_fill_in_a_form_but_no_password(app: TestApp) {
         let page = app.visitor().get("/login?name=ada&password=secret").await;
         assert!(input(&page, "name").unwrap().contains("value=\"ada\""));
-        assert!(!page.body.contains("secret"), "{}", page.body);
+        assert!(input(&page, "password").unwrap().contains("value=\"\""));
     }
 
     async fn a_refused_message_is_still_in_the_composer(app: TestApp) {
@@ -303,6 +303,22 @@ on_both! {
         assert!(ada.get("/room/general?before=10").await.body.contains("message number 3."));
         assert!(ada.get("/room/general?after=1").await.body.contains("message number 3."));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_said_to_be_and_nobody_is_sent_to_log_in() {
+    let database = Postgres::shared().database().await;
+    let app = TestApp::start_with(Engine::Postgres, |settings| settings.database_url = Some(database.clone().into())).await;
+    let ada = app.sign_up("ada").await;
+    Postgres::shared().drop(&database).await;
+    for path in ["/", "/room/general", "/settings"] {
+        let page = ada.get(path).await;
+        assert_eq!(page.status, 503, "{path}");
+        assert!(page.body.contains("Back in a moment.") && page.body.contains("cannot reach its database"), "{}", page.body);
+        assert!(page.body.contains(&format!("href=\"{path}\"")), "it can be tried again: {}", page.body);
+    }
+    let form = [("room", "random"), ("page", "/")];
+    assert_eq!(ada.post_form("join_room", &form).await.status, 503);
 }
 
 /// The tag of the first field of that name.

@@ -57,6 +57,14 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// Takes the database at `url` away from under whoever uses it.
+    pub async fn drop(&self, url: &str) {
+        let name = url.rsplit('/').next().expect("a URL ends in the database's name");
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.expect("the tests' PostgreSQL takes connections");
+        connection.execute(format!("DROP DATABASE {name} WITH (FORCE)").as_str()).await.expect("a database can be dropped");
+        connection.close().await.expect("the connection closes");
+    }
+
     fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
     }

@@ -81,7 +81,9 @@ pub fn listen(mac: bool) {
         }
     });
     // What was typed before the page came to life.
-    narrow();
+    if field().is_some_and(|field| !field.value().is_empty()) {
+        narrow();
+    }
 }
 
 /// Whether the key was meant for this.

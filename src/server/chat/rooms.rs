@@ -13,7 +13,7 @@ use crate::server::store::{RoomId, UserId, log};
 /// Messages on a page of a room.
 const PAGE: usize = 50;
 /// Rooms that one could join, in the list beside every page.
-const LIVELY: u32 = 8;
+const LIVELY: i64 = 8;
 /// Rooms on a page of all of them.
 const FOUND: u32 = 30;
 
@@ -26,7 +26,7 @@ impl Chat {
         let mut tx = self.store().read().await.map_err(fault)?;
         let conn = &mut tx.conn();
         let own = rooms::joined_in(conn, actor.user).await.map_err(fault)?;
-        let others = rooms::find(conn, actor.user, &Search::open(), LIVELY.into(), 0).await.map_err(fault)?;
+        let others = rooms::lively(conn, actor.user, LIVELY).await.map_err(fault)?;
         tx.commit().await.map_err(fault)?;
         let own = own.into_iter().map(|row: RoomRow| {
             Ok(RoomItem {

@@ -207,6 +207,24 @@ macro_rules! found {
     };
 }
 
+/// The rooms that `user` could join and that were active last, `limit` of them. It is read for every page: a walk over all rooms
+/// that looks at little of each. (An index by activity would be written to with every message.)
+///
+/// # Errors
+/// When the database fails.
+pub async fn lively(conn: &mut Conn<'_>, user: UserId, limit: i64) -> Result<Vec<FoundRow>, StoreError> {
+    Ok(on!(conn, c => sqlx::query_as(
+        "SELECT r.slug, r.name, r.topic, FALSE AS closed, r.member_count, r.active_at, FALSE AS member FROM rooms r
+         WHERE r.kind = 'public' AND r.closed_at IS NULL
+           AND r.id NOT IN (SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL)
+         ORDER BY r.active_at DESC, r.slug LIMIT $2",
+    )
+    .bind(user)
+    .bind(limit)
+    .fetch_all(c)
+    .await)?)
+}
+
 /// How many rooms a search finds.
 ///
 /// # Errors
@@ -217,8 +235,6 @@ pub async fn count_found(conn: &mut Conn<'_>, user: UserId, search: &Search) -> 
 }
 
 /// What a search finds: first what begins with it, and of those what was active last; `limit` of them after the first `skip`.
-///
-/// One walk over all rooms, whatever is asked: an index by activity would be written to with every message.
 ///
 /// # Errors
 /// When the database fails.
