@@ -104,9 +104,9 @@ for (const { way, locks, from } of WAYS) {
         },
       });
       const dead = await ada.enter(tea);
-      const good = await ada.enter(tea, await ada.context.newPage());
       await dead.say('said into a dead line');
       await expect.poll(() => asked).toBeGreaterThan(0);
+      const good = await ada.enter(tea, await ada.context.newPage());
       await good.say('said into a good one');
       // The other tab waits for five seconds in which nothing gets on.
       for (const room of [good, dead]) {

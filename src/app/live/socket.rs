@@ -57,7 +57,9 @@ impl Socket {
     /// Sends a command, as far as the socket still takes any.
     pub fn send(&self, command: &Command) {
         // A socket that closes just now says so itself.
-        let _ = self.socket.send_with_str(&json::command(command));
+        if self.socket.ready_state() == WebSocket::OPEN {
+            let _ = self.socket.send_with_str(&json::command(command));
+        }
     }
 }
 

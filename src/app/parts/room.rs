@@ -213,60 +213,62 @@ fn room(opening: Opening, children: Children) -> impl IntoView {
                 Some(view! { <button type="button" class="jump" on:click=to_end>{words}</button> })
             }}
         </div>
-        {move || about.with(|about| about.closed).then(|| closed(about, closed_page.clone()))}
+        {move || about.with(|about| about.closed.then(|| closed(about, &closed_page)))}
         {form}
     }
 }
 
 /// What stands above the log: what the room is, who is here, and what one can do about it.
 fn head(about: RwSignal<About>, here: RwSignal<Presence>, page: String) -> impl IntoView {
-    let topic = move || {
-        about.with(|about| (!about.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{about.topic.clone()}</p> }))
+    let topic =
+        |about: &About| (!about.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{about.topic.clone()}</p> });
+    let title = move || {
+        about.with(|about| {
+            view! {
+                <h1><bdi>{about.name.clone()}</bdi></h1>
+                {topic(about)}
+            }
+        })
     };
-    let close = {
-        let page = page.clone();
-        move || {
-            let may = about.with(|about| about.may_open && !about.closed);
-            may.then(|| room_form("close_room", "Close the room", about, page.clone()))
-        }
+    let menu = move || {
+        about.with(|about| {
+            let may_close = about.may_open && !about.closed;
+            view! {
+                {topic(about)}
+                <p class="hint">{members(about.members)}</p>
+                {closes(&about.idle).map(|closes| view! { <p class="hint">{closes}</p> })}
+                {may_close.then(|| room_form("close_room", "Close the room", about, &page))}
+                {room_form("leave_room", "Leave the room", about, &page)}
+            }
+        })
     };
     view! {
         <header class="head">
             <a class="back" href="/">"Rooms"</a>
-            <div class="title">
-                <h1><bdi>{move || about.with(|about| about.name.clone())}</bdi></h1>
-                {topic}
-            </div>
+            <div class="title">{title}</div>
             <Here here=here/>
             <button type="button" class="round" popovertarget="room-menu" aria-label="About this room">"⋯"</button>
-            <div class="popover" id="room-menu" popover="auto">
-                {topic}
-                <p class="hint">{move || about.with(|about| members(about.members))}</p>
-                {move || about.with(|about| closes(&about.idle)).map(|closes| view! { <p class="hint">{closes}</p> })}
-                {close}
-                {room_form("leave_room", "Leave the room", about, page)}
-            </div>
+            <div class="popover" id="room-menu" popover="auto">{menu}</div>
         </header>
     }
 }
 
 /// What stands in the composer's place when the room is closed.
-fn closed(about: RwSignal<About>, page: String) -> impl IntoView {
-    let open = move || about.with(|about| about.may_open).then(|| room_form("reopen_room", "Open it again", about, page.clone()));
+fn closed(about: &About, page: &str) -> impl IntoView + use<> {
     view! {
         <div class="composer closed">
             <p>"This room is closed. All that was said can still be read."</p>
-            {open}
+            {about.may_open.then(|| room_form("reopen_room", "Open it again", about, page))}
         </div>
     }
 }
 
 /// A button that does something with the room on the screen.
-fn room_form(action: &'static str, label: &'static str, about: RwSignal<About>, page: String) -> impl IntoView {
+fn room_form(action: &'static str, label: &'static str, about: &About, page: &str) -> impl IntoView + use<> {
     view! {
-        <form method="post" action=format!("/actions/{action}")>
-            <input type="hidden" name=form::PAGE value=page/>
-            <input type="hidden" name="room" value=move || about.with(|about| about.room.to_string())/>
+        <form method="post" action=["/actions/", action].concat()>
+            <input type="hidden" name=form::PAGE value=page.to_owned()/>
+            <input type="hidden" name="room" value=about.room.to_string()/>
             <button class="button quiet small">{label}</button>
         </form>
     }
