@@ -28,13 +28,12 @@ pub fn Home() -> impl IntoView {
             let own = rooms.iter().filter(|room| room.member).count();
             // Who looks for a room has asked for something else than what is new.
             let browsing = !query.is_empty() || found.page > 1;
-            let unread = rooms.iter().filter(|room| room.unread > 0).cloned().collect();
             Ok(view! {
                 <Frame me=me rooms=rooms pane=Pane::List>
                     <main id="main" class="home">
                         <div class="greeting">
                             <h1>"Hello, " <bdi>{name}</bdi> "."</h1>
-                            {(!browsing).then(|| view! { <News own=own unread=unread/> })}
+                            {(!browsing).then(|| view! { <News/> })}
                         </div>
                         <Browse query=query found=found own=own/>
                     </main>

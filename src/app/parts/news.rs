@@ -2,8 +2,10 @@
 
 use leptos::prelude::*;
 
-use crate::app::live::live;
+use super::room_list::ROOMS;
+use crate::app::given::given;
 use crate::app::live::rooms::count;
+use crate::app::live::{live, wire};
 use crate::protocol::RoomItem;
 
 /// The most rooms that are named; the list has them all.
@@ -12,18 +14,21 @@ const NAMED: usize = 6;
 const ON_A_PAGE: u32 = 40;
 
 #[island]
-pub fn News(
-    /// How many rooms one is in.
-    own: usize,
-    /// Those with something unread.
-    unread: Vec<RoomItem>,
-) -> impl IntoView {
-    let news = RwSignal::new((own, unread));
+pub fn News() -> impl IntoView {
+    // The page has the list beside it.
+    given(ROOMS, wire::listed).map(|listed| news(&listed.rooms))
+}
+
+/// How many rooms one is in, and those with something unread.
+fn of(rooms: &[RoomItem]) -> (usize, Vec<RoomItem>) {
+    let own = || rooms.iter().filter(|room| room.member);
+    (own().count(), own().filter(|room| room.unread > 0).cloned().collect())
+}
+
+fn news(rooms: &[RoomItem]) -> impl IntoView + use<> {
+    let news = RwSignal::new(of(rooms));
     Effect::new(move |_| {
-        let now = live().rooms.with(|rooms| {
-            let rooms = || rooms.items().iter().filter(|room| room.member);
-            (rooms().count(), rooms().filter(|room| room.unread > 0).cloned().collect::<Vec<_>>())
-        });
+        let now = live().rooms.with(|rooms| of(rooms.items()));
         // Until the list is known, the page knows better.
         if now.0 > 0 && news.with_untracked(|news| *news != now) {
             news.set(now);
