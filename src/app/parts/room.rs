@@ -14,6 +14,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, ScrollIntoViewOptions, ScrollLogicalPosition};
 
 use super::here::Here;
+use super::room_list::members;
 use super::rows::{self, Above, LiveRow, Reader, Row};
 use super::text::push_escaped;
 use crate::app::given::given;
@@ -283,12 +284,6 @@ fn closes(idle: &str) -> Option<&'static str> {
         "month" => "Closes after a month without a message",
         _ => return None,
     })
-}
-
-/// "3 members"
-#[must_use]
-pub fn members(count: u32) -> String {
-    if count == 1 { "One member".to_owned() } else { format!("{count} members") }
 }
 
 /// A page of the log, with what stands above it: the way to what is older, or the log's beginning.
