@@ -188,5 +188,9 @@ fn other(room: RoomItem, here: RwSignal<Option<Slug>>, page: String) -> impl Int
 /// "3 members"
 #[must_use]
 pub fn members(count: u32) -> String {
-    if count == 1 { "One member".to_owned() } else { format!("{count} members") }
+    match count {
+        0 => "Nobody yet".to_owned(),
+        1 => "One member".to_owned(),
+        count => format!("{count} members"),
+    }
 }
