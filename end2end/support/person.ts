@@ -156,8 +156,10 @@ export class Room {
 
   /** Nothing waits, and these are the last messages. */
   async hasLast(...texts: string[]): Promise<void> {
-    await expect(this.waiting).toHaveCount(0);
-    await expect.poll(async () => (await this.texts()).slice(-texts.length)).toEqual(texts);
+    // A line that was gone is tried again after a while.
+    const timeout = 30_000;
+    await expect(this.waiting).toHaveCount(0, { timeout });
+    await expect.poll(async () => (await this.texts()).slice(-texts.length), { timeout }).toEqual(texts);
   }
 
   /** How far the log is from its end, in pixels. */

@@ -1,7 +1,7 @@
 // The room on the screen: turning to another one, its history in both directions, what is unread, what is quiet.
 
 import type { Page } from '@playwright/test';
-import { REFUSED, Room, alive, expect, test, unused } from '../support/world';
+import { NO_SERVER, REFUSED, Room, alive, expect, test, unused } from '../support/world';
 
 /** Says which document this is, so that a test can tell a page that turned from a page that was loaded anew. */
 const mark = (page: Page) => page.evaluate(() => document.documentElement.setAttribute('data-marked', ''));
@@ -69,7 +69,8 @@ test('another room is turned to without a new page, on the same socket', async (
   expect(await room.texts()).toEqual(live);
 });
 
-test('turning while the line is down shows where one is going, and the room when it is back', async ({ person, line }) => {
+test('turning while the line is down shows where one is going, and the room when it is back', async ({ person, line, guard }) => {
+  guard.allow(NO_SERVER);
   const ada = await person('ada', { baseURL: line.url });
   const [teaName, milkName] = [unused('Tea'), unused('Milk')];
   const tea = await ada.makeRoom(teaName);
