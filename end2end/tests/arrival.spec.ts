@@ -4,16 +4,16 @@ import type { Page } from '@playwright/test';
 import { holdWasm } from '../support/wasm';
 import { type Person, Room, alive, expect, test } from '../support/world';
 
+// A server of one's own: rooms that other tests make would come into the list.
+test.use({ own: { flags: ['--send-burst', '1000'] } });
+
 /** Notes every layout shift of the pages to come, with what moved. */
 async function watchShifts(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const shifts: string[] = [];
     Object.assign(window, { shifts });
     new PerformanceObserver((list) => {
-      // A server of one's own: rooms that other tests make would come into the list.
-test.use({ own: { flags: ['--send-burst', '1000'] } });
-
-for (const entry of list.getEntries() as Array<PerformanceEntry & { value: number; sources: Array<{ node: Node | null }> }>) {
+      for (const entry of list.getEntries() as Array<PerformanceEntry & { value: number; sources: Array<{ node: Node | null }> }>) {
         const moved = entry.sources.map(({ node }) => {
           const element = node instanceof Element ? node : node?.parentElement;
           return element ? `${element.tagName.toLowerCase()}.${[...element.classList].join('.')}` : '?';
