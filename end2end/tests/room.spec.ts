@@ -363,3 +363,15 @@ test('Escape leaves the composer for the log, and who types there writes', async
   await expect(room.composer).toBeFocused();
   await expect(room.composer).toHaveValue('so');
 });
+
+test('a link to another part of the page loads nothing', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const room = await ada.enter(tea);
+  let loads = 0;
+  ada.page.on('request', (request) => (loads += Number(request.isNavigationRequest())));
+  await ada.page.evaluate(() => (location.hash = '#main'));
+  await ada.say(tea, 'the next word');
+  await room.hasLast('the next word');
+  expect(loads).toBe(0);
+});

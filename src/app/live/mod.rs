@@ -383,14 +383,15 @@ impl Live {
         }
     }
 
-    /// Back or forward.
+    /// Back or forward, or to another part of the page.
     fn travelled(&self) {
+        let Some((room, at)) = self.state.borrow().open.as_ref().map(|open| (open.room.clone(), open.at)) else { return };
         let location = location();
-        let address = format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
-        let here = |to: &Address| self.state.borrow().open.as_ref().is_some_and(|open| open.room == to.room && open.at == to.at);
-        match address_of(&address).filter(|to| to.before.is_none()) {
-            // Another part of the same page.
-            Some(to) if here(&to) => {}
+        let (path, query) = (location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+        let to = address_of(&[path.as_str(), query.as_str()].concat()).filter(|to| to.before.is_none());
+        let same_room = path.strip_prefix("/room/") == Some(room.as_str());
+        match to {
+            _ if same_room && to.as_ref().and_then(|to| to.at) == at => {}
             Some(to) if self.may_turn(&to.room) => self.turn(&to.room, to.at),
             _ => self.reload(),
         }
@@ -1092,7 +1093,11 @@ async fn read_room(room: &Slug, which: &str) -> Result<Page, Refusal> {
 
 /// The page turns: its address is this from now on, and the way back leads to the one before.
 fn push_address(address: &str) {
-    if let Ok(history) = window().history() {
+    let location = location();
+    let parts = [location.pathname(), location.search(), location.hash()].map(Result::unwrap_or_default);
+    if parts.concat() != address
+        && let Ok(history) = window().history()
+    {
         // Without it the page turns all the same.
         let _ = history.push_state_with_url(&JsValue::NULL, "", Some(address));
     }
