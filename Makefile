@@ -53,7 +53,8 @@ bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, sta
 
 .PHONY: lighthouse
 lighthouse: release ## Measure pages as people meet them: Lighthouse, bytes, turning to another room.
-	$(TEST) && cd end2end && npx playwright test --config measure.config.ts
+	$(TEST) && cd end2end/measure && { [ -d node_modules/lighthouse ] || npm install --silent --no-audit --no-fund --no-package-lock; }
+	cd end2end && npx playwright test --config measure/playwright.config.ts
 
 .PHONY: screenshots
 screenshots: release ## Pictures of every page, in both themes and sizes, in end2end/screenshots.

@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
 import { chromium, expect, test } from '@playwright/test';
 import lighthouse from 'lighthouse';
-import { launchOptions } from './support/browser';
-import { Server } from './support/server';
+import { launchOptions } from '../support/browser';
+import { Server } from '../support/server';
 
 /** What must hold, of each page. */
 const AIMS = { performance: 98, accessibility: 100, 'best-practices': 100 };
