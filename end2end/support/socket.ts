@@ -10,9 +10,10 @@ export interface Tapped {
   down?: (events: string, socket: number) => string | undefined;
 }
 
-/** Taps the sockets that `page` will open. */
-export async function tap(page: Page, { up = (frame) => frame, down = (frame) => frame }: Tapped): Promise<void> {
+/** Taps the sockets that `page` will open. What comes back says how often the server has welcomed one of them. */
+export async function tap(page: Page, { up = (frame) => frame, down = (frame) => frame }: Tapped): Promise<{ welcomes: () => number }> {
   let sockets = 0;
+  let welcomes = 0;
   await page.routeWebSocket(/\/ws$/, (near) => {
     const socket = ++sockets;
     const far = near.connectToServer();
@@ -22,7 +23,10 @@ export async function tap(page: Page, { up = (frame) => frame, down = (frame) =>
     });
     far.onMessage((frame) => {
       const events = down(String(frame), socket);
-      if (events !== undefined) near.send(events);
+      if (events === undefined) return;
+      near.send(events);
+      welcomes += Number(events.includes('"type":"welcome"'));
     });
   });
+  return { welcomes: () => welcomes };
 }

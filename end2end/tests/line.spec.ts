@@ -300,8 +300,9 @@ test.describe('a server with another build', () => {
     const ada = await person('ada', { baseURL: line.url });
     const tea = await ada.makeRoom('Tea');
     let deployed = false;
-    await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    const tapped = await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
     const room = await ada.enter(tea);
+    await expect.poll(tapped.welcomes).toBe(1);
     await mark(ada.page);
     await room.composer.fill('half a thought');
     deployed = true;
@@ -330,8 +331,9 @@ test.describe('a server with another build', () => {
     const ada = await person('ada', { baseURL: line.url });
     const tea = await ada.makeRoom('Tea');
     let deployed = false;
-    await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    const tapped = await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
     const room = await ada.enter(tea);
+    await expect.poll(tapped.welcomes).toBe(1);
     await room.composer.fill('half a thought');
     deployed = true;
     await line.cut();
@@ -354,8 +356,9 @@ test.describe('a server with another build', () => {
     const tea = await ada.makeRoom('Tea');
     let deployed = false;
     const later = (frame: string) => frame.replace(/"version":\d+/, '"version":99').replace(/"build":"[^"]*"/, '"build":"another"');
-    await tap(ada.page, { down: (frame) => (deployed ? later(frame) : frame) });
+    const tapped = await tap(ada.page, { down: (frame) => (deployed ? later(frame) : frame) });
     const room = await ada.enter(tea);
+    await expect.poll(tapped.welcomes).toBe(1);
     await mark(ada.page);
     deployed = true;
     await room.composer.pressSequentially('half');
