@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use futures_util::future::{join_all, join3};
 use rand::rngs::StdRng;
@@ -32,6 +31,8 @@ use uuid::Uuid;
 const ROOMS: [&str; 3] = ["general", "random", "help"];
 const SENDERS: usize = 8;
 const READERS: usize = 3;
+/// It is killed before so many messages of a round are acknowledged, at a number that chance gives.
+const ENOUGH: usize = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_a_kill_on_sqlite() {
@@ -77,17 +78,17 @@ async fn survive(engine: Engine) {
         let acknowledged: [AtomicUsize; SENDERS] = Default::default();
         let sending = join_all(senders.iter_mut().zip(&acknowledged).map(|(sender, count)| sender.send(Until::Killed, count)));
         let reading = join_all(readers.iter_mut().map(|reader| reader.follow(None)));
-        let under_load = Duration::from_micros(chance.random_range(0..1_500_000));
+        let enough = chance.random_range(1..ENOUGH);
+        let count = || acknowledged.iter().map(|count| count.load(Ordering::Relaxed)).sum::<usize>();
         let killing = async {
-            let all = async || acknowledged.iter().all(|count| count.load(Ordering::Relaxed) > 0).then_some(());
-            eventually("every sender is heard", all).await;
-            tokio::time::sleep(under_load).await;
+            let all = || acknowledged.iter().all(|count| count.load(Ordering::Relaxed) > 0);
+            eventually("enough is acknowledged", async || (all() && count() >= enough).then_some(())).await;
             tokio::task::block_in_place(|| running.kill());
         };
         join3(sending, reading, killing).await;
-        let total: usize = acknowledged.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let total = count();
         let open: usize = senders.iter().map(|sender| sender.open().count()).sum();
-        eprintln!("{engine:?}: kill {round} after {under_load:?}: {total} acknowledged, {open} not");
+        eprintln!("{engine:?}: kill {round}: {total} acknowledged, {open} not");
         place.check_integrity().await;
         for message in senders.iter_mut().flat_map(|sender| &mut sender.sent) {
             message.given_up |= message.place.is_none() && chance.random_ratio(1, 4);

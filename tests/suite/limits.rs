@@ -1,11 +1,13 @@
 //! Limits: each is where the settings say, says so when it is met, and harms nobody else.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use reqwest::Method;
 use snug::protocol::{Event, Field, Refusal};
 
-use crate::support::{Engine, TestApp, message, on_both};
+use tokio::sync::Mutex;
+
+use crate::support::{Engine, TestApp, eventually, message, on_both};
 
 on_both! {
     async fn a_text_may_be_as_long_as_the_limit_and_no_longer(app: TestApp) {
@@ -63,9 +65,19 @@ on_both! {
         other.send(&command).await;
         assert!(matches!(other.refused(id).await, Refusal::TooFast { .. }), "the limit is the person's, not the socket's");
         bobs.say("general", "nobody else is slowed").await;
-        // The server said how long, so this is no luck.
-        tokio::time::sleep(Duration::from_millis(u64::from(wait) + 50)).await;
-        socket.say("general", "now").await;
+        let socket = Mutex::new(socket);
+        let again = || async {
+            let (id, command) = message("general", "now");
+            let mut socket = socket.lock().await;
+            socket.send(&command).await;
+            let answer = socket.until(|event| match event {
+                Event::Message(message) => message.id == id,
+                Event::Error { id: refused, .. } => *refused == Some(id),
+                _ => false,
+            }).await;
+            matches!(answer, Event::Message(_)).then_some(())
+        };
+        eventually("who has waited is heard again", again).await;
     }
 
     async fn the_same_message_again_is_not_too_fast(engine: Engine) {
@@ -116,7 +128,7 @@ on_both! {
         open.pop().unwrap().close().await;
         let origin = ada.origin();
         let allowed = || async { ada.try_socket(&[("origin", &origin)]).await.ok() };
-        crate::support::eventually("another is allowed after one is closed", allowed).await;
+        eventually("another is allowed after one is closed", allowed).await;
     }
 
     async fn a_body_that_is_too_large_is_refused(app: TestApp) {

@@ -5,16 +5,21 @@
 //! folder.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
+
+/// How long it may say nothing before it is ready.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every user and database is open to anyone on this machine who finds the port, and holds nothing but test data.
 const USER: &str = "snug";
@@ -23,7 +28,7 @@ const USER: &str = "snug";
 const SUPERVISOR: &str = r#"
 trap '' INT TERM HUP
 "$1/postgres" -D "$2/cluster" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-    -c max_connections=300 -c shared_buffers=64MB >"$2/log" 2>&1 </dev/null &
+    -c max_connections=300 -c shared_buffers=64MB >&2 </dev/null &
 server=$!
 while read -r _; do :; done
 kill -QUIT "$server" 2>/dev/null
@@ -80,7 +85,6 @@ impl Postgres {
         panic!("PostgreSQL found no free port in five attempts");
     }
 
-    #[expect(clippy::disallowed_methods, reason = "it happens once in a process, and there is nothing to await")]
     #[expect(clippy::zombie_processes, reason = "it outlives us by a moment, which is its purpose")]
     fn start_on(programs: &Path, port: u16) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("snug-postgres-").tempdir().expect("a temporary folder").keep();
@@ -110,38 +114,39 @@ impl Postgres {
             .args([programs, &folder])
             .arg(port.to_string())
             .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .expect("a shell runs");
 
-        let deadline = Instant::now() + Duration::from_secs(60);
+        // Read for as long as it runs, so that it never waits for someone to read.
+        let says = BufReader::new(supervisor.stderr.take().expect("it is piped"));
+        let (line, lines) = mpsc::channel();
+        thread::spawn(move || says.lines().map_while(Result::ok).for_each(|said| drop(line.send(said))));
+        let mut log = String::new();
         loop {
-            let asked = run(&programs.join("pg_isready"))
-                .args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")])
-                .status()
-                .expect("pg_isready runs");
-            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-            if log.contains("database system is shut down") {
+            let Ok(said) = lines.recv_timeout(PATIENCE) else { panic!("PostgreSQL was not ready in time:\n{log}") };
+            log.push_str(&said);
+            log.push('\n');
+            if said.contains("database system is ready to accept connections") {
+                return Some(Self { port, databases: AtomicU32::new(0), _supervisor: supervisor });
+            }
+            if said.contains("database system is shut down") {
                 drop(supervisor.stdin.take());
                 let _ = supervisor.wait();
+                // Another took the port between our look and our start.
                 assert!(log.contains("could not bind"), "PostgreSQL did not start:\n{log}");
                 return None;
             }
-            // The log, too: another's PostgreSQL may have taken the port between our look and our start.
-            if asked.success() && log.contains("ready to accept connections") {
-                return Some(Self { port, databases: AtomicU32::new(0), _supervisor: supervisor });
-            }
-            assert!(Instant::now() < deadline, "PostgreSQL was not ready within a minute:\n{log}");
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
 /// The folder of PostgreSQL's programs: `SNUG_DEV_PG_BIN`, or where `PATH` has them, or Debian's newest.
 fn programs() -> PathBuf {
-    let complete = |folder: &PathBuf| ["initdb", "postgres", "pg_isready"].iter().all(|name| folder.join(name).is_file());
+    let complete = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file());
     if let Some(folder) = std::env::var_os("SNUG_DEV_PG_BIN").map(PathBuf::from) {
-        assert!(complete(&folder), "SNUG_DEV_PG_BIN={} lacks initdb, postgres or pg_isready", folder.display());
+        assert!(complete(&folder), "SNUG_DEV_PG_BIN={} lacks initdb or postgres", folder.display());
         return folder;
     }
     let on_path = std::env::var_os("PATH").unwrap_or_default();
