@@ -7,8 +7,10 @@ test('every answer carries the headers that keep it harmless', async ({ person, 
   const { request } = ada.context;
   const page = await request.get('/room/general');
   const html = await page.text();
-  const assets = [...html.matchAll(/(?:href|src)="(\/(?:b|favicon)[^"]+)"/g)].map((match) => match[1]!);
-  expect(assets.length).toBeGreaterThan(3);
+  const linked = [...html.matchAll(/(?:href|src)="(\/(?:b|favicon)[^"]+)"/g)].map((match) => match[1]!);
+  const folder = /"(\/b\/[^"]+\/pkg)"/.exec(html)?.[1];
+  const assets = [...linked, `${folder}/snug.js`, `${folder}/snug.wasm`];
+  expect(linked.length).toBeGreaterThan(2);
   const origin = { origin: server.url };
   const answers = [
     page,

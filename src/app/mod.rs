@@ -23,18 +23,22 @@ use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, Shortcuts, SignU
 use parts::frame::Trouble;
 use request::{request, trouble};
 
-/// A browser that cannot load the script or the WASM keeps the page as it is: no fault, and no word in its console. (What fails
-/// to load is a `TypeError`; what fails when it runs is not.)
-const WITHOUT_WASM: &str = r#"addEventListener("unhandledrejection",e=>{if(e.reason instanceof TypeError&&!document.documentElement.classList.contains("live"))e.preventDefault()})"#;
+/// Brings the islands to life; a function of the folder that the build's files are in.
+const START: &str = include_str!("start.js");
 
 /// The HTML document around every page.
 #[must_use]
 pub fn shell() -> impl IntoView {
     let request = request();
     let assets = request.as_ref().map(|request| request.assets.to_string()).unwrap_or_default();
-    let live = request.as_ref().is_some_and(|request| has_islands(&request.path));
+    let path = request.as_ref().map(|request| request.path.clone()).unwrap_or_default();
+    if let Some(shared) = Owner::current_shared_context() {
+        // Only islands come to life: the rest is not marked for it.
+        shared.set_is_hydrating(false);
+    }
     let options = use_context::<LeptosOptions>();
     let nonce = use_nonce();
+    let start = has_islands(&path).then(|| format!("{START}({:?})", format!("{assets}/pkg")));
     let stylesheet = format!("{assets}/pkg/snug.css");
     view! {
         <!DOCTYPE html>
@@ -51,16 +55,15 @@ pub fn shell() -> impl IntoView {
                 <link rel="apple-touch-icon" href="/apple-touch-icon.png"/>
                 <link rel="manifest" href="/manifest.webmanifest"/>
                 <link rel="stylesheet" href=stylesheet/>
-                {live.then(|| view! { <script nonce=nonce.clone()>{WITHOUT_WASM}</script> })}
-                {options
-                    .clone()
-                    .filter(|_| live)
-                    .map(|options| view! { <HydrationScripts options=options islands=true root=assets/> })}
+                // Nothing is painted before everything is laid out: half a page would move when the rest came.
+                <link rel="expect" href="#all" blocking="render"/>
+                {start.map(|start| view! { <script type="module" nonce=nonce>{start}</script> })}
                 {options.map(|options| view! { <AutoReload options=options/> })}
                 <MetaTags/>
             </head>
             <body>
                 <App/>
+                <i id="all" hidden></i>
             </body>
         </html>
     }

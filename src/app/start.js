@@ -1,0 +1,17 @@
+// The islands' code comes when the page is there to be read: nothing of it stands between the reader and the first paint.
+(async (folder) => {
+  if (!document.hidden) await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
+  let code;
+  try {
+    const [module, wasm] = await Promise.all([import(`${folder}/snug.js`), fetch(`${folder}/snug.wasm`)]);
+    if (!wasm.ok) return;
+    code = module;
+    await code.default({ module_or_path: wasm });
+  } catch (why) {
+    // What fails to load is a TypeError. Then the page stays as it is, with its forms and links.
+    if (why instanceof TypeError) return;
+    throw why;
+  }
+  code.hydrate();
+  for (const island of document.querySelectorAll('leptos-island')) code[island.dataset.component](island);
+})
