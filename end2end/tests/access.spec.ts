@@ -159,6 +159,7 @@ test('everything that is pressed is 24 pixels or more', async ({ person }) => {
   const { page } = ada;
   for (const path of ['/', `/room/${tea}`, `/room/${milk}`, '/new-room', '/settings']) {
     await page.goto(path);
+    await alive(page);
     const small = await page.locator('a:visible, button:visible, input:visible, textarea:visible').evaluateAll((all) =>
       all
         // Links within a sentence are excepted (WCAG 2.2, 2.5.8), and what shows only when it is focused.

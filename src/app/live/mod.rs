@@ -1,6 +1,6 @@
-//! The browser's end of the socket: events into signals, the outbox, reconnecting.
+//! The browser's end of the socket: events into a signal, the outbox, reconnecting.
 //!
-//! One [`Live`] for each tab, made when the first island asks for it; islands read its signals and tell it what happens. It
+//! One [`Live`] for each tab, made when the first island asks for it; islands follow what is [`Known`] and tell it what happens. It
 //! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`turn`],
 //! [`rooms`] and [`backoff`], and tested there; [`browser`], [`lock`] and [`socket`] are the browser's own. All of it is compiled
 //! for the server too and never called there: only effects and event handlers reach it.
@@ -139,18 +139,25 @@ pub struct Account {
     pub user: String,
 }
 
+/// What is known by the line, for the islands to follow.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub line: Line,
+    pub rooms: Rooms,
+    /// The room on the screen, once there is one that lives.
+    pub current: Option<Slug>,
+    /// Of the room on the screen.
+    pub presence: Option<Presence>,
+    /// What has been written and has not arrived, in all rooms.
+    pub waiting: Vec<Item>,
+    /// A draft that another tab has sent or emptied, until who shows it has heard: its room's slug, and what it was.
+    pub draft_gone: Option<(String, String)>,
+}
+
 /// One tab's connection, and what it knows by it.
 pub struct Live {
-    pub line: ArcRwSignal<Line>,
-    pub rooms: ArcRwSignal<Rooms>,
-    /// The room on the screen, once there is one that lives.
-    pub current: ArcRwSignal<Option<Slug>>,
-    /// Of the room on the screen.
-    pub presence: ArcRwSignal<Option<Presence>>,
-    /// What has been written and has not arrived, in all rooms.
-    pub waiting: ArcRwSignal<Vec<Item>>,
-    /// A draft that another tab has sent or emptied: its room's slug, and what it was.
-    pub draft_gone: ArcRwSignal<Option<(String, String)>>,
+    /// One signal for all of it: each type of signal is compiled anew.
+    pub known: ArcRwSignal<Known>,
     state: RefCell<State>,
 }
 
@@ -209,15 +216,7 @@ pub fn live() -> Rc<Live> {
 
 impl Live {
     fn new() -> Self {
-        Self {
-            line: ArcRwSignal::new(Line::Fine),
-            rooms: ArcRwSignal::new(Rooms::default()),
-            current: ArcRwSignal::new(None),
-            presence: ArcRwSignal::new(None),
-            waiting: ArcRwSignal::new(Vec::new()),
-            draft_gone: ArcRwSignal::new(None),
-            state: RefCell::new(State::default()),
-        }
+        Self { known: ArcRwSignal::new(Known::default()), state: RefCell::new(State::default()) }
     }
 
     /// Begins, for the one who is logged in; does nothing when it has begun.
@@ -261,14 +260,14 @@ impl Live {
 
     /// The list of rooms that the page came with.
     pub fn know(&self, rooms: Vec<RoomItem>) {
-        self.rooms.update(|known| known.replace(rooms));
+        self.known.update(|known| known.rooms.replace(rooms));
         self.show_title();
     }
 
     /// A room is on the screen, with everything up to `last`, or (None) with a page that is not the end of its log. `at` is the
     /// place that the page's address names.
     pub fn open(&self, room: Slug, last: Option<Seq>, at: Option<Seq>, epoch: Uuid, show: Show) {
-        self.current.set(Some(room.clone()));
+        self.known.update(|known| known.current = Some(room.clone()));
         let log = last.map(Log::at);
         let around = at.filter(|_| log.is_none());
         let open = Open { room, log, at, around, epoch, at_end: true, asked: 0, paging: false, show };
@@ -290,7 +289,7 @@ impl Live {
             (open.at, open.around) = (at, at);
             open.log = Some(Log::at(Seq::ZERO));
         }
-        self.current.set(Some(room.clone()));
+        self.known.update(|known| known.current = Some(room.clone()));
         self.fetch_room(room);
     }
 
@@ -399,9 +398,8 @@ impl Live {
 
     /// Whether a page can turn to `room`: there is a room on it, one is a member, and it is not too old to go on.
     fn may_turn(&self, room: &Slug) -> bool {
-        self.line.get_untracked() != Line::Updated
-            && self.state.borrow().open.is_some()
-            && self.rooms.with_untracked(|rooms| rooms.is_member(room))
+        self.state.borrow().open.is_some()
+            && self.known.with_untracked(|known| known.line != Line::Updated && known.rooms.is_member(room))
     }
 
     /// Whether the reader sees the end of the room on the screen.
@@ -495,7 +493,7 @@ impl Live {
         }
         let room = key.as_deref().and_then(|key| key.strip_prefix(self.draft_prefix()?.as_str()));
         if let (Some(room), Some(before), None) = (room, event.old_value(), event.new_value()) {
-            self.draft_gone.set(Some((room.to_owned(), before)));
+            self.known.update(|known| known.draft_gone = Some((room.to_owned(), before)));
         }
     }
 
@@ -653,13 +651,17 @@ impl Live {
         if line == Line::Back {
             set_timeout(|| live().said_back(), SAY_BACK);
         }
-        if self.line.get_untracked() != line {
-            self.line.set(line);
+        if self.line() != line {
+            self.known.update(|known| known.line = line);
         }
     }
 
+    fn line(&self) -> Line {
+        self.known.with_untracked(|known| known.line)
+    }
+
     fn said_back(&self) {
-        if self.line.get_untracked() == Line::Back {
+        if self.line() == Line::Back {
             self.say(Line::Fine);
         }
     }
@@ -700,7 +702,7 @@ impl Live {
         } else if silent {
             self.ping(PONG_SOON);
         }
-        if self.line.get_untracked() == Line::Offline && self.state.borrow().ready {
+        if self.line() == Line::Offline && self.state.borrow().ready {
             self.say(Line::Fine);
         }
     }
@@ -761,13 +763,13 @@ impl Live {
             Event::Message(_) | Event::Joined(_) | Event::Left(_) | Event::Closed(_) | Event::Reopened(_) => self.logged(event),
             Event::Sent { id, .. } => self.arrived(id),
             Event::Read { .. } => {
-                self.rooms.update(|rooms| rooms.apply(&event, ""));
+                self.known.update(|known| known.rooms.apply(&event, ""));
                 self.show_title();
             }
             Event::Presence(presence) => {
                 let here = self.state.borrow().open.as_ref().is_some_and(|open| open.room == presence.room);
                 if here {
-                    self.presence.set(Some(presence));
+                    self.known.update(|known| known.presence = Some(presence));
                 }
             }
             Event::Limited { room, .. } => self.fetch_room(&room),
@@ -824,7 +826,7 @@ impl Live {
         self.say(Line::Fine);
         self.reload_if_unseen();
         let mut changed = false;
-        self.rooms.update(|known| changed = known.welcome(rooms));
+        self.known.update(|known| changed = known.rooms.welcome(rooms));
         if changed {
             self.fetch_list();
         }
@@ -840,7 +842,7 @@ impl Live {
     fn logged(&self, event: Event) {
         let Some((room, seq)) = event.place().map(|(room, seq)| (room.clone(), seq)) else { return };
         let me = self.state.borrow().me.as_ref().map(|me| me.user.clone()).unwrap_or_default();
-        self.rooms.update(|rooms| rooms.apply(&event, &me));
+        self.known.update(|known| known.rooms.apply(&event, &me));
         let on_screen = self.state.borrow().open.as_ref().is_some_and(|open| open.room == room);
         match &event {
             Event::Message(message) if message.by.user == me => self.arrived(message.id),
@@ -902,7 +904,7 @@ impl Live {
             let Some(open) = state.open.as_ref().filter(fetching) else { return };
             (open.room.clone(), Rc::clone(&open.show))
         };
-        if let Some(about) = self.rooms.with_untracked(|rooms| rooms.about(&room)) {
+        if let Some(about) = self.known.with_untracked(|known| known.rooms.about(&room)) {
             show(Change::Slow(about));
         }
     }
@@ -924,7 +926,7 @@ impl Live {
                 let show = Rc::clone(&open.show);
                 state.title = format!("{} · Snug", page.about.name);
                 drop(state);
-                self.presence.set(page.here.take());
+                self.known.update(|known| known.presence = page.here.take());
                 show(Change::Turn(Box::new(page)));
                 self.show_title();
                 self.mark_read();
@@ -978,8 +980,8 @@ impl Live {
 
     fn show_waiting(&self) {
         let items = self.state.borrow().outbox.as_ref().map(|outbox| outbox.items().to_vec()).unwrap_or_default();
-        if self.waiting.with_untracked(|shown| *shown != items) {
-            self.waiting.set(items);
+        if self.known.with_untracked(|known| known.waiting != items) {
+            self.known.update(|known| known.waiting = items);
         }
     }
 
@@ -994,10 +996,10 @@ impl Live {
             let Some(log) = &open.log else { return };
             (open.room.clone(), log.last())
         };
-        if self.rooms.with_untracked(|rooms| rooms.unread(&room)) == 0 {
+        if self.known.with_untracked(|known| known.rooms.unread(&room)) == 0 {
             return;
         }
-        self.rooms.update(|rooms| rooms.seen(&room));
+        self.known.update(|known| known.rooms.seen(&room));
         self.show_title();
         // What comes in during the pause may not be seen: what is said is what was read now.
         self.state.borrow_mut().read_due = Some((room, seq));
@@ -1024,7 +1026,7 @@ impl Live {
     // The page
 
     fn show_title(&self) {
-        let total = self.rooms.with_untracked(Rooms::total);
+        let total = self.known.with_untracked(|known| known.rooms.total());
         let state = self.state.borrow();
         let title = if total == 0 { state.title.clone() } else { format!("({}) {}", rooms::count(total), state.title) };
         if document().title() != title {
@@ -1040,7 +1042,7 @@ impl Live {
             state.stopped = true;
             state.newer = Some(build);
         }
-        self.line.set(Line::Updated);
+        self.known.update(|known| known.line = Line::Updated);
         self.reload_when_still();
     }
 

@@ -1,63 +1,61 @@
 //! How it is with the connection, in words, when there is something to say, and what one may do about it.
 
-use leptos::html::Button;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use web_sys::HtmlElement;
 
+use super::composer;
+use super::draw::{draw, element, follow};
+use super::markup::Markup;
 use crate::app::live::{Line as State, live};
 
 const LOAD: &str = "Load it now";
 const TRY: &str = "Try now";
 
+/// What one may do about it.
+const OFFER: &str = "line-offer";
+
 #[island]
 pub fn Line() -> impl IntoView {
-    let state = RwSignal::new(State::Fine);
-    let offer = RwSignal::new(None::<&'static str>);
-    let button = NodeRef::<Button>::new();
-    Effect::new(move |_| {
-        let now = live().line.get();
-        let offered = match now {
+    let mut offered = None;
+    follow(move |_| {
+        let now = live().known.with(|known| known.line);
+        offered = match now {
             State::Updated => Some(LOAD),
             State::Gone => Some(TRY),
             // While the try that was asked for goes on.
-            State::Lost => offer.get_untracked().filter(|label| *label == TRY),
+            State::Lost => offered.filter(|label| *label == TRY),
             _ => None,
         };
-        if offered.is_none() && button.get_untracked().is_some_and(|button| document().active_element().as_ref() == Some(&button))
-        {
+        let focused = element(OFFER).is_some_and(|offer| offer.contains(document().active_element().as_deref()));
+        draw("line", words(now).to_owned());
+        let mut button = Markup::default();
+        if let Some(label) = offered {
+            button.raw("<button type=\"button\" class=\"link\">").raw(label).raw("</button>");
+        } else if focused {
             // What has the focus is about to go: back to writing.
-            let composer = document().query_selector(".composer textarea").ok().flatten();
-            if let Some(composer) = composer.and_then(|composer| composer.dyn_into::<HtmlElement>().ok()) {
-                let _ = composer.focus();
-            }
+            composer::focus();
         }
-        state.set(now);
-        if offer.get_untracked() != offered {
-            offer.set(offered);
-        }
+        draw(OFFER, button.done());
     });
-    let words = move || match state.get() {
-        State::Fine => None,
-        State::Lost => Some("The line is down. Trying again… What you write waits here."),
-        State::Gone => Some("The line is down. What you write waits here, and goes out when it is back."),
-        State::Offline => Some("You are offline. What you write goes out when you are back."),
-        State::Back => Some("The line is back."),
-        State::Updated => Some("Snug has been updated. What you are writing stays."),
-    };
     let act = move |_| {
-        if state.get_untracked() == State::Updated {
+        if live().known.with_untracked(|known| known.line) == State::Updated {
             live().reload();
         } else {
             live().try_now();
         }
     };
-    let again = move || {
-        let label = offer.get()?;
-        Some(view! { <button type="button" class="link" node_ref=button on:click=act>{label}</button> })
-    };
     view! {
-        <span class="line" role="status">{words}</span>
-        {again}
+        <span class="line" id="line" role="status"></span>
+        <span class="offer" id=OFFER on:click=act></span>
+    }
+}
+
+fn words(line: State) -> &'static str {
+    match line {
+        State::Fine => "",
+        State::Lost => "The line is down. Trying again… What you write waits here.",
+        State::Gone => "The line is down. What you write waits here, and goes out when it is back.",
+        State::Offline => "You are offline. What you write goes out when you are back.",
+        State::Back => "The line is back.",
+        State::Updated => "Snug has been updated. What you are writing stays.",
     }
 }

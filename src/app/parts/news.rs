@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use super::draw::{draw, follow};
+use super::markup::Markup;
 use super::room_list::ROOMS;
 use crate::app::given::given;
 use crate::app::live::rooms::count;
@@ -15,59 +17,39 @@ const ON_A_PAGE: u32 = 40;
 
 #[island]
 pub fn News() -> impl IntoView {
-    given(ROOMS, wire::listed).map(|listed| news(&listed.rooms))
-}
-
-/// How many of `rooms` are one's own, and those with something unread.
-fn new_in(rooms: &[RoomItem]) -> (usize, Vec<RoomItem>) {
-    let own = || rooms.iter().filter(|room| room.member);
-    (own().count(), own().filter(|room| room.unread > 0).cloned().collect())
-}
-
-fn news(rooms: &[RoomItem]) -> impl IntoView + use<> {
-    let news = RwSignal::new(new_in(rooms));
-    Effect::new(move |_| {
-        let now = live().rooms.with(|rooms| new_in(rooms.items()));
-        // Until the list is known, the page knows better.
-        if now.0 > 0 && news.with_untracked(|news| *news != now) {
-            news.set(now);
-        }
-    });
-    let nothing = move || {
-        news.with(|(own, unread)| {
-            unread.is_empty().then(|| {
-                let words =
-                    if *own == 0 { "You are in no room yet. Join one, or make your own." } else { "You have read everything." };
-                view! { <p>{words}</p> }
-            })
-        })
-    };
-    let rooms = move || {
-        news.with(|(_, unread)| {
-            let others = unread.len().saturating_sub(NAMED);
-            let rooms = unread.iter().take(NAMED).map(|room| {
-                view! {
-                    <li>
-                        <a href=first_unread(room)>
-                            <span>
-                                <b>{count(room.unread)} " new"</b>
-                                " in "
-                                <bdi>{room.name.clone()}</bdi>
-                            </span>
-                            <span class="hint">"Go on reading"</span>
-                        </a>
-                    </li>
+    given(ROOMS, wire::listed).map(|listed| {
+        follow(|_| {
+            live().known.with(|known| {
+                // Until the list is known, the page knows better.
+                if known.rooms.items().iter().any(|room| room.member) {
+                    draw("news", news(known.rooms.items()));
                 }
             });
-            let rooms = rooms.collect_view();
-            let more = (others > 0).then(|| view! { <li class="hint">{format!("and in {others} more of your rooms")}</li> });
-            (!unread.is_empty()).then(|| view! { <ul class="news" aria-label="Unread">{rooms}{more}</ul> })
-        })
-    };
-    view! {
-        {nothing}
-        {rooms}
+        });
+        view! { <div id="news" inner_html=news(&listed.rooms)></div> }
+    })
+}
+
+fn news(rooms: &[RoomItem]) -> String {
+    let mut out = Markup::default();
+    let own = || rooms.iter().filter(|room| room.member);
+    let unread: Vec<_> = own().filter(|room| room.unread > 0).collect();
+    if unread.is_empty() {
+        let none = own().next().is_none();
+        let words = if none { "You are in no room yet. Join one, or make your own." } else { "You have read everything." };
+        return out.raw("<p>").raw(words).raw("</p>").done();
     }
+    out.raw("<ul class=\"news\" aria-label=\"Unread\">");
+    for room in unread.iter().take(NAMED) {
+        out.raw("<li data-key=\"").text(room.room.as_str()).raw("\"><a href=\"").text(&first_unread(room));
+        out.raw("\"><span><b>").text(&count(room.unread)).raw(" new</b> in <bdi>").text(&room.name);
+        out.raw("</bdi></span><span class=\"hint\">Go on reading</span></a></li>");
+    }
+    let others = unread.len().saturating_sub(NAMED);
+    if others > 0 {
+        out.raw("<li class=\"hint\">and in ").text(&others.to_string()).raw(" more of your rooms</li>");
+    }
+    out.raw("</ul>").done()
 }
 
 /// Where one goes on reading.

@@ -6,36 +6,38 @@
 
 use std::rc::Rc;
 
-use leptos::ev::{KeyboardEvent, SubmitEvent};
-use leptos::html::{Div, Section, Textarea};
+use leptos::ev::{KeyboardEvent, MouseEvent};
 use leptos::prelude::*;
-use uuid::Uuid;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlElement, ScrollIntoViewOptions, ScrollLogicalPosition};
+use web_sys::{Element, ScrollIntoViewOptions, ScrollLogicalPosition};
 
-use super::here::Here;
-use super::room_list::members;
-use super::rows::{self, Above, LiveRow, Reader, Row};
-use super::text::push_escaped;
+use super::composer::{self, Form};
+use super::draw::{draw, element, follow};
+use super::markup::Markup;
+use super::room_head::{self, closed};
+use super::rows::{self, Above, NEW, Reader, Row};
 use crate::app::given::given;
 use crate::app::live::outbox::{Item, State};
 use crate::app::live::rooms::count;
 use crate::app::live::wire::{self, About, Opening, Page};
-use crate::app::live::{Account, Change, Line, browser, live};
+use crate::app::live::{Account, Change, browser, live};
 use crate::app::request::WallTime;
-use crate::app::{form, time};
+use crate::app::time;
 use crate::protocol::{Event, Message, Micros, Person, Presence, Seq, Slug};
 
 /// Scrolled up by no more than this many pixels, one is still at the end.
 const NEAR_END: i32 = 24;
-/// The most rows that the composer grows to.
-const COMPOSER_ROWS: usize = 8;
 /// More is fetched when less than this many heights of the log are left to scroll.
 const AHEAD: i32 = 1;
 /// Rows that a log may grow to while its end is read, and how many of them are left then: the older ones are fetched again
 /// by who scrolls up.
 const ROWS_MAX: usize = 400;
 const ROWS_LEFT: usize = 150;
+
+/// The log, its end, and the page that is above what has come in.
+pub const LOG: &str = "log";
+const ROWS: &str = "rows";
+const PAST: &str = "past";
 
 /// Messages that the reader has not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,232 +60,77 @@ fn room(opening: Opening, children: Children) -> impl IntoView {
     let Opening { about, id, user, as_of, epoch, at, older, newer, above_at, above_author, events, .. } = opening;
     let Opening { read, unread, here, nonce, text, message, page, zone, text_max, .. } = opening;
     let me = Account { id, user };
-    let above = Above { at: above_at, author: (!above_author.is_empty()).then_some(above_author), notes: events };
-    let log = NodeRef::<Section>::new();
-    let past = NodeRef::<Div>::new();
-    let composer = NodeRef::<Textarea>::new();
-
-    // Everything of the log that came after the page, or instead of it.
-    let rows = RwSignal::new(Vec::<Row>::new());
-    // One's own that have not arrived.
-    let waiting = RwSignal::new(Vec::<Item>::new());
-    let line = RwSignal::new(Line::Fine);
-    let here = RwSignal::new(here);
     let paper = Paper {
-        room: about.room.clone(),
+        about,
+        here,
+        path: page,
         me: me.user.clone(),
         zone,
-        above,
+        above: Above { at: above_at, author: (!above_author.is_empty()).then_some(above_author), notes: events },
+        rows: Vec::new(),
         older,
+        newer,
         at_end: true,
+        below: 0,
+        far: false,
+        unread: (unread > 0).then(|| Unread { from: read.next(), count: unread }),
+        line_above: true,
+        first_new: None,
         wanted: None,
         seen: true,
+        slow: false,
         height: None,
+        notice: message,
+        composing: None,
+        text_max: usize::try_from(text_max).unwrap_or(usize::MAX),
     };
-    let place = Place {
-        log,
-        past,
-        paper: StoredValue::new(paper),
-        about: RwSignal::new(about),
-        rows,
-        newer: RwSignal::new(newer),
-        below: RwSignal::new(0),
-        far: RwSignal::new(false),
-        unread: RwSignal::new((unread > 0).then(|| Unread { from: read.next(), count: unread })),
-        line_above: RwSignal::new(true),
-        first_new: RwSignal::new(None),
-        slow: RwSignal::new(false),
-    };
-    let about = place.about;
-
-    Effect::new(move |_| {
-        let live = live();
-        live.start(&me);
-        let room = place.room();
-        for item in live.waiting.get_untracked().iter().filter(|item| item.room == room) {
-            // It arrived while the page was being loaded, and stands there.
-            if document().query_selector(&format!("[data-id=\"{}\"]", item.id)).is_ok_and(|row| row.is_some()) {
-                live.arrived(item.id);
-            }
+    let head = room_head::head(&paper.about, &paper.here, &paper.path);
+    let form = Form { as_of, nonce, typed: text, page: paper.path.clone() };
+    let (chip, newer_links, closed_box) = (paper.unread_chip(), paper.newer_links(), paper.closed_box());
+    let place = Place(RwSignal::new(paper));
+    let mut drawn = Vec::new();
+    follow(move |first| {
+        if first {
+            place.begin(&me, as_of, epoch, at);
         }
-        let show = move |change| place.show(change);
-        live.open(room, newer.is_none().then_some(as_of), at, epoch, Rc::new(show));
-        // The reader may have moved before the page came to life, or come to a message by its address.
-        if let (Some(at), None) = (at, browser::place_in_address())
-            && let Some(message) = place.in_past(&format!("#s{at}"))
-        {
-            scroll_to(&message, ScrollLogicalPosition::Center);
-        }
-        place.scrolled();
+        place.draw(&mut drawn);
     });
-    Effect::new(move |_| {
-        let room = about.with(|about| about.room.clone());
-        waiting.set(live().waiting.get().into_iter().filter(|item| item.room == room).collect());
-    });
-    Effect::new(move |_| line.set(live().line.get()));
-    Effect::new(move |_| {
-        if let Some(presence) = live().presence.get() {
-            here.set(presence);
-        }
-    });
-
-    // What waits, laid out as it will stand when it has arrived. There is little of it: all of it at every change.
-    let drafts = move || {
-        rows.track();
-        let down = line.get().is_down();
-        let items = waiting.get();
-        place.paper.with_value(|paper| {
-            let mut above = paper.above.clone();
-            let rows = items.into_iter().filter_map(|item| {
-                let row = paper.lay_out(&paper.as_event(&item), &mut above)?;
-                Some(waiting_row(item, row, down, composer))
-            });
-            rows.collect_view()
-        })
-    };
-    let to_end = move |_| {
-        if place.newer.get_untracked().is_some() {
-            live().turn_to_end()
-        } else {
-            place.to_end()
-        }
-        if let Some(composer) = composer.get_untracked() {
-            let _ = composer.focus();
-        }
-    };
-    let sent = move || {
-        // What one has just said stands at the end of the latest page.
-        if place.newer.get_untracked().is_some() {
-            live().turn_to_end()
-        } else {
-            place.to_end()
-        }
-        place.unread.set(None);
-    };
-    let keyed = move |event: KeyboardEvent| {
+    let keyed = |event: KeyboardEvent| {
         // Who begins to type means to write.
         let types = event.key().chars().count() == 1 && !matches!(event.key().as_str(), " " | "?");
-        if types
-            && !event.ctrl_key()
-            && !event.meta_key()
-            && !event.alt_key()
-            && let Some(composer) = composer.get_untracked()
-        {
-            let _ = composer.focus();
+        if types && !event.ctrl_key() && !event.meta_key() && !event.alt_key() {
+            composer::focus();
         }
     };
-    let closed_page = page.clone();
-    let head = head(about, here, page.clone());
-    let form = compose(Form { about, log, as_of, nonce, typed: text, why: message, page, text_max }, composer, sent);
+    let form = composer::composer(place, form);
     view! {
         {head}
-        <div class="log-frame">
-            {move || place.unread_chip()}
+        <div class="log-frame" on:click=move |event| place.clicked(&event)>
+            <div class="slot" id="unread" inner_html=chip></div>
             <section
                 class="log"
+                id=LOG
                 role="log"
                 aria-label="Messages"
-                aria-busy=move || place.slow.get().then_some("true")
                 tabindex="0"
-                node_ref=log
                 on:scroll=move |_| place.scrolled()
                 on:keydown=keyed
             >
                 <div class="pages">
                     // Read by who reads it; announced is only what comes in.
-                    <div node_ref=past aria-live="off">{children()}</div>
-                    <ol class="rows">
-                        <For each=move || rows.get() key=|row| (row.seq, row.until) let:row>
-                            <LiveRow row=row first_new=place.first_new/>
-                        </For>
-                    </ol>
-                    {move || place.newer_links()}
+                    <div id=PAST aria-live="off">{children()}</div>
+                    <ol class="rows" id=ROWS></ol>
+                    <div class="slot" id="newer" inner_html=newer_links></div>
                     // Announced when they have arrived.
-                    <ol class="rows" aria-live="off">{drafts}</ol>
+                    <ol class="rows" id="waiting" aria-live="off"></ol>
                     <span id="end"></span>
                 </div>
             </section>
-            {move || place.slow.get().then(|| view! { <p class="slow" role="status">"On its way…"</p> })}
-            {move || {
-                let below = place.below.get();
-                let words = match below {
-                    0 if place.far.get() => "To the newest".to_owned(),
-                    0 => return None,
-                    _ => format!("{below} new below"),
-                };
-                Some(view! { <button type="button" class="jump" on:click=to_end>{words}</button> })
-            }}
+            <div class="slot" id="jump"></div>
         </div>
-        {move || about.with(|about| about.closed.then(|| closed(about, &closed_page)))}
+        <div class="slot" id="closed" inner_html=closed_box></div>
         {form}
     }
-}
-
-/// What stands above the log: what the room is, who is here, and what one can do about it.
-fn head(about: RwSignal<About>, here: RwSignal<Presence>, page: String) -> impl IntoView {
-    let topic =
-        |about: &About| (!about.topic.is_empty()).then(|| view! { <p class="topic" dir="auto">{about.topic.clone()}</p> });
-    let title = move || {
-        about.with(|about| {
-            view! {
-                <h1><bdi>{about.name.clone()}</bdi></h1>
-                {topic(about)}
-            }
-        })
-    };
-    let menu = move || {
-        about.with(|about| {
-            let may_close = about.may_open && !about.closed;
-            view! {
-                {topic(about)}
-                <p class="hint">{members(about.members)}</p>
-                {closes(&about.idle).map(|closes| view! { <p class="hint">{closes}</p> })}
-                {may_close.then(|| room_form("close_room", "Close the room", about, &page))}
-                {room_form("leave_room", "Leave the room", about, &page)}
-            }
-        })
-    };
-    view! {
-        <header class="head">
-            <a class="back" href="/">"Rooms"</a>
-            <div class="title">{title}</div>
-            <Here here=here/>
-            <button type="button" class="round" popovertarget="room-menu" aria-label="About this room">"⋯"</button>
-            <div class="popover" id="room-menu" popover="auto">{menu}</div>
-        </header>
-    }
-}
-
-/// What stands in the composer's place when the room is closed.
-fn closed(about: &About, page: &str) -> impl IntoView + use<> {
-    view! {
-        <div class="composer closed">
-            <p>"This room is closed. All that was said can still be read."</p>
-            {about.may_open.then(|| room_form("reopen_room", "Open it again", about, page))}
-        </div>
-    }
-}
-
-/// A button that does something with the room on the screen.
-fn room_form(action: &'static str, label: &'static str, about: &About, page: &str) -> impl IntoView + use<> {
-    view! {
-        <form method="post" action=["/actions/", action].concat()>
-            <input type="hidden" name=form::PAGE value=page.to_owned()/>
-            <input type="hidden" name="room" value=about.room.to_string()/>
-            <button class="button quiet small">{label}</button>
-        </form>
-    }
-}
-
-/// When a room closes by itself, in a sentence; `idle` is as [`About::idle`] has it.
-fn closes(idle: &str) -> Option<&'static str> {
-    Some(match idle {
-        "hour" => "Closes after an hour without a message",
-        "day" => "Closes after a day without a message",
-        "week" => "Closes after a week without a message",
-        "month" => "Closes after a month without a message",
-        _ => return None,
-    })
 }
 
 /// A page of the log, with what stands above it: the way to what is older, or the log's beginning.
@@ -317,32 +164,120 @@ pub fn line_after(read: Seq, older: Option<Seq>, events: &[Event]) -> Option<Seq
 /// Where the reader is in the log, and what is shown of it. The log begins at its end (`flex-direction: column-reverse`), so
 /// places are counted upwards from there and are negative.
 #[derive(Clone, Copy)]
-struct Place {
-    log: NodeRef<Section>,
-    /// What the page came with, and what was fetched above it.
-    past: NodeRef<Div>,
-    paper: StoredValue<Paper>,
-    about: RwSignal<About>,
-    rows: RwSignal<Vec<Row>>,
-    /// The last event that is shown, where there is more after it.
-    newer: RwSignal<Option<Seq>>,
-    /// Messages of others that came in below what the reader sees.
-    below: RwSignal<u32>,
-    /// Whether the reader is more than a screen away from the end.
-    far: RwSignal<bool>,
-    /// What was unread when the room was opened, until it has been looked at.
-    unread: RwSignal<Option<Unread>>,
-    /// Whether the line above what is unread is above what the reader sees, or not on the page at all.
-    line_above: RwSignal<bool>,
-    /// The first message that came in while nobody looked.
-    first_new: RwSignal<Option<Seq>>,
-    /// The room that is turned to is long in coming.
-    slow: RwSignal<bool>,
-}
+pub struct Place(RwSignal<Paper>);
 
 impl Place {
-    fn room(self) -> Slug {
-        self.paper.with_value(|paper| paper.room.clone())
+    pub fn room(self) -> Slug {
+        self.0.with_untracked(|paper| paper.about.room.clone())
+    }
+
+    /// What is shown, to be read; whoever does so in an effect does not follow it.
+    pub fn look<T>(self, look: impl FnOnce(&Paper) -> T) -> T {
+        self.0.with_untracked(look)
+    }
+
+    /// Changes what is shown.
+    pub fn change(self, change: impl FnOnce(&mut Paper)) {
+        self.0.update(change);
+    }
+
+    /// The page comes to life.
+    fn begin(self, me: &Account, as_of: Seq, epoch: uuid::Uuid, at: Option<Seq>) {
+        let live = live();
+        live.start(me);
+        let room = self.room();
+        // What another tab sent before is an old story.
+        live.known.update_untracked(|known| known.draft_gone = None);
+        let waiting = live.known.with_untracked(|known| known.waiting.clone());
+        for item in waiting.iter().filter(|item| item.room == room) {
+            // It arrived while the page was being loaded, and stands there.
+            if document().query_selector(&format!("[data-id=\"{}\"]", item.id)).is_ok_and(|row| row.is_some()) {
+                live.arrived(item.id);
+            }
+        }
+        let newer = self.look(|paper| paper.newer);
+        live.open(room, newer.is_none().then_some(as_of), at, epoch, Rc::new(move |change| self.show(change)));
+        // The reader may have moved before the page came to life, or come to a message by its address.
+        if let (Some(at), None) = (at, browser::place_in_address())
+            && let Some(message) = in_past(&format!("#s{at}"))
+        {
+            scroll_to(&message, ScrollLogicalPosition::Center);
+        }
+        self.scrolled();
+    }
+
+    /// Brings the page up to what is known. `drawn` are the items of the list of what has come in.
+    fn draw(self, drawn: &mut Vec<Piece>) {
+        let room = self.room();
+        let (here, waiting, down, gone) = live().known.with(|known| {
+            let waiting = known.waiting.iter().filter(|item| item.room == room).cloned().collect::<Vec<_>>();
+            (known.presence.clone(), waiting, known.line.is_down(), known.draft_gone.clone())
+        });
+        if let Some(here) = here {
+            self.0.update_untracked(|paper| paper.here = here);
+        }
+        let (pieces, slow) = self.0.with(|paper| {
+            let waiting = paper.waiting(&waiting, down);
+            draw_rows(drawn, paper);
+            let pieces = [
+                ("room-title", room_head::title(&paper.about)),
+                ("room-here", room_head::faces(&paper.here)),
+                ("here", room_head::names(&paper.here)),
+                ("room-menu", room_head::menu(&paper.about, &paper.path)),
+                ("unread", paper.unread_chip()),
+                ("newer", paper.newer_links()),
+                ("waiting", waiting),
+                ("jump", paper.jump()),
+                ("closed", paper.closed_box()),
+                ("text-notice", Markup::default().text(&paper.notice).done()),
+            ];
+            (pieces, paper.slow)
+        });
+        for (id, html) in pieces {
+            draw(id, html);
+        }
+        if let Some(log) = element(LOG) {
+            let _ = if slow { log.set_attribute("aria-busy", "true") } else { log.remove_attribute("aria-busy") };
+        }
+        composer::turn(self);
+        if let Some((room, text)) = gone {
+            live().known.update_untracked(|known| known.draft_gone = None);
+            composer::gone(self, &room, &text);
+        }
+    }
+
+    fn clicked(self, event: &MouseEvent) {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let Some(button) = target.and_then(|target| target.closest("[data-do]").ok().flatten()) else { return };
+        let id = || button.get_attribute("data-id")?.parse().ok();
+        match button.get_attribute("data-do").as_deref() {
+            Some("up") => self.up(event),
+            Some("end") => {
+                self.to_latest();
+                composer::focus();
+            }
+            Some("again") => {
+                if let Some(id) = id() {
+                    live().try_again(id);
+                }
+            }
+            Some("back") => {
+                if let Some(text) = id().and_then(|id| live().take_back(id)) {
+                    composer::take_back(self, &text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What one has just said stands at the end of the latest page.
+    pub fn sent(self) {
+        self.to_latest();
+        self.change(|paper| paper.unread = None);
+    }
+
+    fn to_latest(self) {
+        if self.look(|paper| paper.newer.is_some()) { live().turn_to_end() } else { to_end() }
     }
 
     fn show(self, change: Change) {
@@ -353,107 +288,100 @@ impl Place {
             Change::Newer { events, newer } => {
                 let last = events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
                 self.before_growing();
-                for event in &events {
-                    if let Some(row) = self.paper.try_update_value(|paper| paper.lay_out_next(event)).flatten() {
-                        self.put(row);
+                self.change(|paper| {
+                    for event in &events {
+                        if let Some(row) = paper.lay_out_next(event) {
+                            paper.put(row);
+                        }
                     }
-                }
-                self.newer.update(|end| *end = if newer { last.or(*end) } else { None });
+                    paper.newer = if newer { last.or(paper.newer) } else { None };
+                });
                 // Where there is still more to fetch is known when the rows are there.
                 request_animation_frame(move || self.scrolled());
             }
             // A room that is fetched anew stays on the screen until it comes.
             Change::Slow(about) if about.room == self.room() => {}
             Change::Slow(about) => {
-                self.paper.update_value(|paper| {
-                    paper.room = about.room.clone();
+                set_past("");
+                self.change(|paper| {
+                    paper.about = about;
                     paper.older = None;
+                    paper.slow = true;
+                    paper.clear();
                 });
-                self.about.set(about);
-                self.slow.set(true);
-                self.clear("");
             }
         }
     }
 
-    /// Takes away all that is shown; `past` is what stands there instead.
-    fn clear(self, past_html: &str) {
-        if let Some(past) = self.past.get_untracked() {
-            past.set_inner_html(past_html);
-        }
-        self.rows.set(Vec::new());
-        self.first_new.set(None);
-        self.below.set(0);
-    }
-
     /// Shows the next event of the log below the others.
     fn show_next(self, event: &Event) {
-        match event {
-            Event::Joined(_) => self.about.update(|about| about.members += 1),
-            Event::Left(_) => self.about.update(|about| about.members = about.members.saturating_sub(1)),
-            Event::Closed(_) => self.about.update(|about| about.closed = true),
-            Event::Reopened(_) => self.about.update(|about| about.closed = false),
-            _ => {}
-        }
         let hidden = document().hidden();
-        let laid_out = self.paper.try_update_value(|paper| {
+        let (others, unseen) = self.look(|paper| {
             let others = matches!(event, Event::Message(message) if message.by.user != paper.me);
-            let unseen = others && paper.seen && (hidden || !paper.at_end);
+            (others, others && paper.seen && (hidden || !paper.at_end))
+        });
+        // The line that came with a page, if one did, has been seen. Above what the reader sees nobody misses it; below, it is
+        // made up for with what is put there.
+        let line = in_past("#new").filter(|_| unseen);
+        let drop_line = || line.iter().for_each(Element::remove);
+        if line.as_ref().is_some_and(is_above) {
+            drop_line();
+        }
+        self.before_growing();
+        let mut new_day = false;
+        let mut shown = false;
+        self.change(|paper| {
+            match event {
+                Event::Joined(_) => paper.about.members += 1,
+                Event::Left(_) => paper.about.members = paper.about.members.saturating_sub(1),
+                Event::Closed(_) => paper.about.closed = true,
+                Event::Reopened(_) => paper.about.closed = false,
+                _ => {}
+            }
             if unseen {
                 // Below the line its author is named again.
                 paper.above.author = None;
                 paper.seen = false;
             }
-            let row = paper.lay_out_next(event)?;
-            Some((row, others && !paper.at_end, unseen))
+            let Some(row) = paper.lay_out_next(event) else { return };
+            if unseen {
+                drop_line();
+                paper.unread = None;
+                paper.first_new = Some(row.seq);
+            }
+            paper.below += u32::from(others && !paper.at_end);
+            new_day = row.day.is_some();
+            paper.put(row);
+            shown = true;
         });
-        let Some((row, below, unseen)) = laid_out.flatten() else { return };
-        let new_day = row.day.is_some();
-        if unseen {
-            self.drop_line();
-            self.first_new.set(Some(row.seq));
+        if !shown {
+            return;
         }
-        if below {
-            self.below.update(|below| *below += 1);
-        }
-        self.before_growing();
-        self.put(row);
         self.trim();
         if new_day {
-            self.paper.with_value(Paper::name_days);
+            self.0.with_untracked(Paper::name_days);
         }
-    }
-
-    /// Puts a row below the others; what it takes the place of may have come with the page.
-    fn put(self, row: Row) {
-        if row.seq != row.until
-            && let Some(there) = self.in_past(&format!("#s{}", row.seq))
-        {
-            there.remove();
-        }
-        self.rows.update(|rows| rows::put(rows, row));
     }
 
     /// Shows a page instead of everything that is shown.
     fn turn(self, page: Page) {
         let Page { about, read, events, older, newer, .. } = page;
-        let unread = live().rooms.with_untracked(|rooms| rooms.unread(&about.room));
+        let unread = live().known.with_untracked(|known| known.rooms.unread(&about.room));
         let last = events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
-        let other = self.room() != about.room || self.slow.get_untracked();
-        let html = self.paper.try_update_value(|paper| {
-            paper.room = about.room.clone();
-            (paper.older, paper.at_end, paper.seen, paper.height) = (older, false, true, None);
+        let mut other = false;
+        self.change(|paper| {
+            other = paper.about.room != about.room || paper.slow;
+            (paper.older, paper.at_end, paper.seen, paper.slow, paper.height) = (older, false, true, false, None);
             let wanted = paper.wanted.take();
             let line = line_after(wanted.unwrap_or(read), older, &events).filter(|_| wanted.is_some() || unread > 0);
             let (html, above) = paper.page(&events, line);
+            set_past(&past_html(&about.room, older, &html));
+            paper.clear();
             paper.above = above;
-            past_html(&paper.room, older, &html)
+            paper.newer = last.filter(|_| newer);
+            paper.unread = (unread > 0).then(|| Unread { from: read.next(), count: unread });
+            paper.about = about;
         });
-        self.clear(&html.unwrap_or_default());
-        self.slow.set(false);
-        self.newer.set(last.filter(|_| newer));
-        self.unread.set((unread > 0).then(|| Unread { from: read.next(), count: unread }));
-        self.about.set(about);
         // Where the reader is will be known when the rows that were there are gone.
         live().at_end(false);
         request_animation_frame(move || self.go_to_place(other));
@@ -461,26 +389,23 @@ impl Place {
 
     /// Goes to where the page's address leads; else, in a room that one has just come to, to what is unread; else to the end.
     fn go_to_place(self, just_come: bool) {
-        let named = browser::place_in_address().and_then(|named| self.in_past(&named));
+        let named = browser::place_in_address().and_then(|named| in_past(&named));
         if let Some(place) = named.as_ref().filter(|place| place.id() != "new") {
             let _ = place.class_list().add_1("found");
             scroll_to(place, ScrollLogicalPosition::Center);
-        } else if let Some(line) = named.or_else(|| self.in_past("#new").filter(|_| just_come)) {
+        } else if let Some(line) = named.or_else(|| in_past("#new").filter(|_| just_come)) {
             scroll_to(&line, ScrollLogicalPosition::Start);
         } else {
-            self.to_end();
+            to_end();
         }
         self.scrolled();
     }
 
     /// Shows what is before everything that is shown; what the reader sees stays where it is, since places count from the end.
     fn show_older(self, events: &[Event], older: Option<Seq>) {
-        let Some(past) = self.past.get_untracked() else { return };
-        let html = self.paper.try_update_value(|paper| {
-            paper.older = older;
-            (paper.page(events, None).0, older_html(&paper.room, older))
-        });
-        let Some((rows, older)) = html else { return };
+        let Some(past) = element(PAST) else { return };
+        self.0.update_untracked(|paper| paper.older = older);
+        let (rows, older) = self.look(|paper| (paper.page(events, None).0, older_html(&paper.about.room, older)));
         let Ok(Some(link)) = past.query_selector(".older") else { return };
         // The link that was there may have been what the reader stood on.
         let focused = document().active_element().is_some_and(|focused| link.contains(Some(&focused)));
@@ -495,83 +420,68 @@ impl Place {
         {
             row.remove();
         }
-        if focused && let Some(log) = self.log.get_untracked() {
+        if focused && let Some(log) = element(LOG) {
             let _ = log.focus();
         }
         request_animation_frame(move || self.scrolled());
     }
 
-    /// The line above what is unread, if it came with a page, has been seen.
-    fn drop_line(self) {
-        if let Some(line) = self.in_past("#new") {
-            line.remove();
-        }
-        self.unread.set(None);
-    }
-
-    fn in_past(self, selector: &str) -> Option<Element> {
-        self.past.get_untracked()?.query_selector(selector).ok().flatten()
-    }
-
     /// Drops the oldest rows of a log that has grown long, while its end is read.
     fn trim(self) {
-        let at_end = self.paper.with_value(|paper| paper.at_end);
-        if !at_end || self.rows.with_untracked(Vec::len) <= ROWS_MAX {
+        if self.look(|paper| !paper.at_end || paper.rows.len() <= ROWS_MAX) {
             return;
         }
-        self.rows.update(|rows| {
-            rows.drain(..rows.len() - ROWS_LEFT);
+        self.change(|paper| {
+            paper.rows.drain(..paper.rows.len() - ROWS_LEFT);
+            paper.older = paper.rows.first().map(|row| row.seq);
+            set_past(&past_html(&paper.about.room, paper.older, ""));
         });
-        let Some(first) = self.rows.with_untracked(|rows| rows.first().map(|row| row.seq)) else { return };
-        self.paper.update_value(|paper| paper.older = Some(first));
-        if let Some(past) = self.past.get_untracked() {
-            past.set_inner_html(&past_html(&self.room(), Some(first), ""));
-        }
     }
 
     /// Something will be put at the end. Who is there stays there; who is elsewhere sees no line move.
     fn before_growing(self) {
-        let Some(log) = self.log.get_untracked() else { return };
-        if self.paper.with_value(|paper| paper.at_end || paper.height.is_some()) {
+        let Some(log) = element(LOG) else { return };
+        if self.look(|paper| paper.at_end || paper.height.is_some()) {
             return;
         }
-        self.paper.update_value(|paper| paper.height = Some(log.scroll_height()));
+        self.0.update_untracked(|paper| paper.height = Some(log.scroll_height()));
         request_animation_frame(move || {
-            let before = self.paper.try_update_value(|paper| paper.height.take()).flatten();
-            if let (Some(log), Some(before)) = (self.log.get_untracked(), before) {
+            let mut before = None;
+            self.0.update_untracked(|paper| before = paper.height.take());
+            if let (Some(log), Some(before)) = (element(LOG), before) {
                 log.set_scroll_top(log.scroll_top() - (log.scroll_height() - before));
             }
         });
     }
 
     fn scrolled(self) {
-        let Some(log) = self.log.get_untracked() else { return };
+        let Some(log) = element(LOG) else { return };
         let (below, height) = (-log.scroll_top(), log.client_height());
         let above = log.scroll_height() - height - below;
-        let newer = self.newer.get_untracked();
+        let (newer, older, slow) = self.look(|paper| (paper.newer, paper.older, paper.slow));
         let at_end = below < NEAR_END && newer.is_none();
-        if at_end != self.paper.with_value(|paper| paper.at_end) {
-            self.paper.update_value(|paper| paper.at_end = at_end);
+        let was_at_end = self.look(|paper| paper.at_end);
+        let far = newer.is_some() || below > height;
+        let seen = at_end && !document().hidden();
+        if self.look(|paper| paper.far != far || at_end && paper.below > 0) {
+            self.change(|paper| {
+                paper.far = far;
+                paper.below = if at_end { 0 } else { paper.below };
+            });
+        }
+        self.0.update_untracked(|paper| {
+            paper.at_end = at_end;
+            paper.seen |= seen;
+        });
+        if at_end != was_at_end {
             live().at_end(at_end);
         }
-        if at_end {
-            if !document().hidden() {
-                self.paper.update_value(|paper| paper.seen = true);
-            }
-            if self.below.get_untracked() > 0 {
-                self.below.set(0);
-            }
-        }
-        let far = newer.is_some() || below > height;
-        if far != self.far.get_untracked() {
-            self.far.set(far);
-        }
-        self.look_for_line(&log);
-        if self.slow.get_untracked() {
+        self.look_for_line();
+        if slow {
             return;
         }
         if above < height * AHEAD
-            && let Some(older) = self.paper.with_value(|paper| paper.older)
+            && let Some(older) = older
         {
             live().older(older);
         }
@@ -583,51 +493,52 @@ impl Place {
     }
 
     /// Whether the line above what is unread is above what the reader sees.
-    fn look_for_line(self, log: &HtmlElement) {
-        if self.unread.with_untracked(Option::is_none) {
+    fn look_for_line(self) {
+        if self.look(|paper| paper.unread.is_none()) {
             return;
         }
-        let top = log.get_bounding_client_rect().top();
-        let above = self.in_past("#new").is_none_or(|line| line.get_bounding_client_rect().bottom() < top);
-        if above != self.line_above.get_untracked() {
-            self.line_above.set(above);
-        }
-        if !above {
-            // Reached: it need not be offered any more.
-            self.unread.set(None);
+        let above = in_past("#new").is_none_or(|line| is_above(&line));
+        if !above || self.look(|paper| !paper.line_above) {
+            self.change(|paper| {
+                paper.line_above = above;
+                // Reached, it need not be offered any more.
+                paper.unread = paper.unread.filter(|_| above);
+            });
         }
     }
 
-    /// The way up to the first message that is unread.
-    fn unread_chip(self) -> Option<impl IntoView> {
-        let Unread { from, count: unread } = self.unread.get().filter(|_| self.line_above.get())?;
-        let address = self.about.with(|about| format!("/room/{}?at={from}#new", about.room));
-        let up = move |event: leptos::ev::MouseEvent| {
-            self.paper.update_value(|paper| paper.wanted = Some(Seq(from.0 - 1)));
-            if let Some(line) = self.in_past("#new") {
-                event.prevent_default();
-                scroll_to(&line, ScrollLogicalPosition::Start);
-                if let Some(log) = self.log.get_untracked() {
-                    let _ = log.focus();
-                }
+    /// To the first message that is unread; where the page does not have it, by another page.
+    fn up(self, event: &MouseEvent) {
+        if let Some(line) = in_past("#new") {
+            event.prevent_default();
+            scroll_to(&line, ScrollLogicalPosition::Start);
+            if let Some(log) = element(LOG) {
+                let _ = log.focus();
             }
-            self.unread.set(None);
-        };
-        Some(view! { <a class="jump up" href=address on:click=up>{count(unread)} " new, from here"</a> })
-    }
-
-    /// The ways on from a page that is not the end of the log.
-    fn newer_links(self) -> Option<impl IntoView> {
-        let last = self.newer.get()?;
-        let address = self.about.with(|about| format!("/room/{}", about.room));
-        let next = format!("{address}?after={last}#first");
-        Some(view! { <p class="turn"><a href=next>"Newer messages"</a> <a href=address>"To the latest"</a></p> })
-    }
-
-    fn to_end(self) {
-        if let Some(log) = self.log.get_untracked() {
-            log.set_scroll_top(0);
         }
+        self.change(|paper| paper.wanted = paper.unread.take().map(|unread| Seq(unread.from.0 - 1)));
+    }
+}
+
+fn in_past(selector: &str) -> Option<Element> {
+    element(PAST)?.query_selector(selector).ok().flatten()
+}
+
+/// Whether `row` is above what the reader sees.
+fn is_above(row: &Element) -> bool {
+    element(LOG).is_some_and(|log| row.get_bounding_client_rect().bottom() < log.get_bounding_client_rect().top())
+}
+
+/// Instead of the page that is above what has come in.
+fn set_past(html: &str) {
+    if let Some(past) = element(PAST) {
+        past.set_inner_html(html);
+    }
+}
+
+fn to_end() {
+    if let Some(log) = element(LOG) {
+        log.set_scroll_top(0);
     }
 }
 
@@ -637,25 +548,130 @@ fn scroll_to(to: &Element, place: ScrollLogicalPosition) {
     to.scroll_into_view_with_scroll_into_view_options(&options);
 }
 
-/// What rows are laid out on, and where on it the reader is.
-struct Paper {
-    room: Slug,
+/// An item of the list of what has come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    /// The day that begins with the row at this place.
+    Day(Seq),
+    /// The line "New".
+    New,
+    /// From the first event to the last.
+    Row(Seq, Seq),
+}
+
+/// Brings the list of what has come in up to the rows of `paper`: items are put in, taken out, and never written again, so that
+/// what is announced is only what is new.
+fn draw_rows(drawn: &mut Vec<Piece>, paper: &Paper) {
+    let mut wanted = Vec::with_capacity(paper.rows.len() + 2);
+    for row in &paper.rows {
+        if paper.first_new == Some(row.seq) {
+            wanted.push((Piece::New, row));
+        }
+        if row.day.is_some() {
+            wanted.push((Piece::Day(row.seq), row));
+        }
+        wanted.push((Piece::Row(row.seq, row.until), row));
+    }
+    let Some(list) = element(ROWS) else { return };
+    let mut there = list.first_element_child();
+    let mut old = drawn.iter().peekable();
+    let mut html = String::new();
+    for (at, (piece, row)) in wanted.iter().enumerate() {
+        while old.next_if(|old| *old != piece && !wanted[at..].iter().any(|(piece, _)| piece == *old)).is_some() {
+            there = take_out(there);
+        }
+        if old.next_if(|old| *old == piece).is_some() {
+            there = there.and_then(|there| there.next_element_sibling());
+            continue;
+        }
+        html.clear();
+        match piece {
+            Piece::Day(_) => row.push_day(&mut html),
+            Piece::New => html.push_str(NEW),
+            Piece::Row(..) => row.push_item(&mut html),
+        }
+        let _ = match &there {
+            Some(there) => there.insert_adjacent_html("beforebegin", &html),
+            None => list.insert_adjacent_html("beforeend", &html),
+        };
+    }
+    while there.is_some() {
+        there = take_out(there);
+    }
+    *drawn = wanted.into_iter().map(|(piece, _)| piece).collect();
+}
+
+/// Takes an item out of its list: the one after it.
+fn take_out(item: Option<Element>) -> Option<Element> {
+    let item = item?;
+    let next = item.next_element_sibling();
+    item.remove();
+    next
+}
+
+/// What is shown of a room, and where on it the reader is.
+#[derive(Clone, Debug)]
+pub struct Paper {
+    pub about: About,
+    /// Who is here.
+    here: Presence,
+    /// The page's path and query.
+    path: String,
     me: String,
     zone: String,
     /// What the next row follows.
     above: Above,
+    /// Everything of the log that came after the page, or instead of it.
+    rows: Vec<Row>,
     /// There is more before the first event that is shown.
     older: Option<Seq>,
+    /// The last event that is shown, where there is more after it.
+    newer: Option<Seq>,
     at_end: bool,
+    /// Messages of others that came in below what the reader sees.
+    below: u32,
+    /// Whether the reader is more than a screen away from the end.
+    far: bool,
+    /// What was unread when the room was opened, until it has been looked at.
+    unread: Option<Unread>,
+    /// Whether the line above what is unread is above what the reader sees, or not on the page at all.
+    line_above: bool,
+    /// The first message that came in while nobody looked.
+    first_new: Option<Seq>,
     /// Where what was unread begins, for who has asked to be led there: it is read by the time that the page comes.
     wanted: Option<Seq>,
     /// Whether the reader has seen everything that came in.
     seen: bool,
+    /// The room that is turned to is long in coming.
+    slow: bool,
     /// How high the log was before what has just come in.
     height: Option<i32>,
+    /// What the composer says; empty when nothing.
+    pub notice: String,
+    /// The room that the composer writes to, once it lives.
+    pub composing: Option<Slug>,
+    /// The longest message, in characters.
+    pub text_max: usize,
 }
 
 impl Paper {
+    /// Nothing is shown any more.
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.first_new = None;
+        self.below = 0;
+    }
+
+    /// Puts a row below the others; what it takes the place of may have come with the page.
+    fn put(&mut self, row: Row) {
+        if row.seq != row.until
+            && let Some(there) = in_past(&format!("#s{}", row.seq))
+        {
+            there.remove();
+        }
+        rows::put(&mut self.rows, row);
+    }
+
     /// Lays out the next event of the log.
     fn lay_out_next(&mut self, event: &Event) -> Option<Row> {
         let mut above = std::mem::take(&mut self.above);
@@ -675,6 +691,18 @@ impl Paper {
         rows::page(events, read, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
     }
 
+    /// What waits, laid out as it will stand when it has arrived. There is little of it: all of it at every change.
+    fn waiting(&self, items: &[Item], down: bool) -> String {
+        let mut above = self.above.clone();
+        let mut out = Markup::default();
+        for item in items {
+            if let Some(row) = self.lay_out(&self.as_event(item), &mut above) {
+                push_waiting(&mut out, item, &row, down);
+            }
+        }
+        out.done()
+    }
+
     /// What waits, as it will come back.
     fn as_event(&self, item: &Item) -> Event {
         Event::Message(Message {
@@ -685,6 +713,46 @@ impl Paper {
             text: item.text.clone(),
             at: Micros(i64::try_from(item.at.saturating_mul(1_000)).unwrap_or_default()),
         })
+    }
+
+    /// The way up to the first message that is unread.
+    fn unread_chip(&self) -> String {
+        let mut out = Markup::default();
+        if let Some(unread) = self.unread.filter(|_| self.line_above) {
+            out.raw("<a class=\"jump up\" data-do=\"up\" href=\"/room/").text(self.about.room.as_str());
+            out.raw("?at=").text(&unread.from.to_string()).raw("#new\">");
+            out.text(&count(unread.count)).raw(" new, from here</a>");
+        }
+        out.done()
+    }
+
+    /// The ways on from a page that is not the end of the log.
+    fn newer_links(&self) -> String {
+        let mut out = Markup::default();
+        if let Some(last) = self.newer {
+            let room = self.about.room.as_str();
+            out.raw("<p class=\"turn\"><a href=\"/room/").text(room).raw("?after=").text(&last.to_string());
+            out.raw("#first\">Newer messages</a> <a href=\"/room/").text(room).raw("\">To the latest</a></p>");
+        }
+        out.done()
+    }
+
+    /// The way down to the end; and the word that the room is on its way.
+    fn jump(&self) -> String {
+        let mut out = Markup::default();
+        if self.slow {
+            out.raw("<p class=\"slow\" role=\"status\">On its way…</p>");
+        }
+        let words = match self.below {
+            0 if self.far => "To the newest".to_owned(),
+            0 => return out.done(),
+            below => format!("{below} new below"),
+        };
+        out.raw("<button type=\"button\" class=\"jump\" data-do=\"end\">").text(&words).raw("</button>").done()
+    }
+
+    fn closed_box(&self) -> String {
+        if self.about.closed { closed(&self.about, &self.path) } else { String::new() }
     }
 
     /// Names the days anew: what was today may be yesterday by now.
@@ -708,198 +776,26 @@ fn date_of(date: &str) -> Option<WallTime> {
     Some(time::day(i32::from(year), u8::try_from(month).ok()?, u8::try_from(day).ok()?))
 }
 
-/// A message that has not arrived, with how it stands.
-fn waiting_row(item: Item, row: Row, down: bool, composer: NodeRef<Textarea>) -> impl IntoView {
-    let id = item.id;
+/// Writes a message that has not arrived, with how it stands.
+fn push_waiting(out: &mut Markup, item: &Item, row: &Row, down: bool) {
     let refused = matches!(item.state, State::Refused(_));
-    let class = format!("{} {}", row.class, if refused { "refused" } else { "waiting" });
-    let words = match item.state {
-        State::Waiting if down => "waiting for the line…".to_owned(),
-        State::Waiting | State::UnderWay => "sending…".to_owned(),
-        State::Later { .. } => "The server is busy; sent again in a moment…".to_owned(),
-        State::Refused(why) => format!("Not sent. {why}"),
-    };
-    let take_back = move |_| {
-        let (Some(text), Some(composer)) = (live().take_back(id), composer.get_untracked()) else { return };
-        let before = composer.value();
-        composer.set_value(&if before.trim().is_empty() { text } else { format!("{before}\n{text}") });
-        if let Ok(input) = web_sys::Event::new("input") {
-            let _ = composer.dispatch_event(&input);
-        }
-        let _ = composer.focus();
-    };
-    let actions = refused.then(|| {
-        view! {
-            " "
-            <button type="button" class="link" on:click=move |_| live().try_again(id)>"Try again"</button>
-            " "
-            <button type="button" class="link" on:click=take_back>"Take back"</button>
-        }
-    });
-    view! {
-        {row.day.map(|day| view! { <li class="day"><time datetime=day.date>{day.name}</time></li> })}
-        <li class=class>
-            <div class="inside" inner_html=row.html></div>
-            <p class="state">{words} {actions}</p>
-        </li>
+    let id = item.id.to_string();
+    if let Some(day) = &row.day {
+        out.raw("<li class=\"day\"><time datetime=\"").text(&day.date).raw("\">").text(&day.name).raw("</time></li>");
     }
-}
-
-/// What the composer is rendered with.
-struct Form {
-    about: RwSignal<About>,
-    log: NodeRef<Section>,
-    as_of: Seq,
-    nonce: Uuid,
-    typed: String,
-    /// Why it was refused; empty when it was not.
-    why: String,
-    page: String,
-    text_max: u32,
-}
-
-/// Where messages are written. Without scripts it is a form; with them, what is sent goes to the outbox, and `sent` is told.
-fn compose(form: Form, field: NodeRef<Textarea>, sent: impl Fn() + Copy + Send + 'static) -> impl IntoView {
-    let Form { about, log, as_of, nonce, typed, why, page, text_max } = form;
-    let max = usize::try_from(text_max).unwrap_or(usize::MAX);
-    let refused = !why.is_empty();
-    let notice = RwSignal::new(refused.then_some(why));
-    let room = Memo::new(move |_| about.with(|about| about.room.clone()));
-    // What the field holds has changed.
-    let changed = move || {
-        let Some(field) = field.get_untracked() else { return };
-        let text = field.value();
-        let length = text.chars().count();
-        field.set_rows(u32::try_from(text.split('\n').count().min(COMPOSER_ROWS)).unwrap_or(1));
-        if length > max {
-            let over = length - max;
-            let characters = if over == 1 { "character" } else { "characters" };
-            notice.set(Some(format!("{over} {characters} too many: {max} is the most.")));
-            let _ = field.set_attribute("aria-invalid", "true");
-            return;
-        }
-        let _ = field.remove_attribute("aria-invalid");
-        let near = length + max / 10 > max;
-        if near || notice.with_untracked(Option::is_some) {
-            notice.set(near.then(|| format!("{} characters left", max - length)));
-        }
+    out.raw("<li data-key=\"").text(&id).raw("\" class=\"").raw(row.class).raw(if refused { " refused" } else { " waiting" });
+    out.raw("\"><div class=\"inside\">").laid_out(row).raw("</div><p class=\"state\">");
+    match &item.state {
+        State::Waiting if down => out.raw("waiting for the line…"),
+        State::Waiting | State::UnderWay => out.raw("sending…"),
+        State::Later { .. } => out.raw("The server is busy; sent again in a moment…"),
+        State::Refused(why) => out.raw("Not sent. ").text(why),
     };
-    Effect::new(move |before: Option<Slug>| {
-        let room = room.get();
-        let Some(field) = field.get() else { return room };
-        match before {
-            None => {
-                // The browser would bring it back, too: what another tab has sent since, and to whoever logs in here next.
-                let _ = field.set_attribute("autocomplete", "off");
-                let typed = field.value();
-                // What was typed before this page came to life goes before what was left in an earlier one.
-                if !typed.is_empty() {
-                    live().keep_draft(&room, &typed);
-                } else if let Some(draft) = live().draft(&room) {
-                    field.set_value(&draft);
-                }
-                if !refused {
-                    changed();
-                }
-            }
-            // Another room: what was being written in the one before is kept there.
-            Some(before) if before != room => {
-                field.set_value(&live().draft(&room).unwrap_or_default());
-                changed();
-                if browser::has_keyboard() {
-                    let _ = field.focus();
-                }
-            }
-            Some(_) => {}
+    if refused {
+        for (action, label) in [("again", "Try again"), ("back", "Take back")] {
+            out.raw(" <button type=\"button\" class=\"link\" data-do=\"").raw(action).raw("\" data-id=\"").text(&id);
+            out.raw("\">").raw(label).raw("</button>");
         }
-        room
-    });
-    Effect::new(move |before: Option<()>| {
-        let gone = live().draft_gone.get();
-        // The first time it is an old story.
-        let (Some(()), Some((slug, text)), Some(field)) = (before, gone, field.get_untracked()) else { return };
-        if room.with_untracked(|room| room.as_str() == slug) && field.value() == text {
-            field.set_value("");
-            changed();
-        }
-    });
-    let typing = move |_| {
-        changed();
-        if let Some(field) = field.get_untracked() {
-            room.with_untracked(|room| live().keep_draft(room, &field.value()));
-        }
-    };
-    let send = move || {
-        let Some(field) = field.get_untracked() else { return };
-        let text = field.value();
-        // A message that is too long stays here, with the sentence that says so.
-        if text.trim().is_empty() || text.chars().count() > max {
-            return;
-        }
-        room.with_untracked(|room| {
-            live().write(room, text.clone());
-            live().draft_sent(room, &text);
-        });
-        field.set_value("");
-        changed();
-        sent();
-    };
-    let submitted = move |event: SubmitEvent| {
-        event.prevent_default();
-        send();
-        if let Some(field) = field.get_untracked() {
-            let _ = field.focus();
-        }
-    };
-    let key = move |event: KeyboardEvent| {
-        // 229: a key that an input method has taken, in browsers that do not say so otherwise.
-        let composing = event.is_composing() || event.key_code() == 229;
-        if event.key() == "Enter" && !event.shift_key() && !event.ctrl_key() && !event.alt_key() && !composing {
-            event.prevent_default();
-            send();
-        } else if event.key() == "Escape"
-            && !composing
-            && let Some(log) = log.get_untracked()
-        {
-            let _ = log.focus();
-        }
-    };
-    let label = move || about.with(|about| format!("Message to {}", about.name));
-    let mut inside = String::new();
-    if !typed.is_empty() {
-        // HTML drops a line break at the beginning.
-        inside.push('\n');
-        push_escaped(&mut inside, &typed);
     }
-    view! {
-        <form
-            class="composer"
-            method="post"
-            action="/actions/post_message"
-            hidden=move || about.with(|about| about.closed)
-            on:submit=submitted
-        >
-            <input type="hidden" name=form::PAGE value=page/>
-            <input type="hidden" name="room" value=move || room.with(Slug::to_string)/>
-            <input type="hidden" name="nonce" value=nonce.to_string()/>
-            <input type="hidden" name="seen" value=as_of.to_string()/>
-            <p class="notice" id="text-notice" role="status">{move || notice.get()}</p>
-            <div class="box">
-                <textarea
-                    node_ref=field
-                    name="text"
-                    rows="1"
-                    aria-label=label
-                    placeholder=label
-                    aria-describedby="text-notice"
-                    aria-invalid=refused.then_some("true")
-                    enterkeyhint="send"
-                    on:input=typing
-                    on:keydown=key
-                    inner_html=inside
-                ></textarea>
-                <button class="button">"Send"</button>
-            </div>
-        </form>
-    }
+    out.raw("</p></li>");
 }

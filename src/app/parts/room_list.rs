@@ -5,7 +5,9 @@
 
 use leptos::prelude::*;
 
+use super::draw::{draw, follow};
 use super::finder;
+use super::markup::Markup;
 use crate::app::given::given;
 use crate::app::live::rooms::count;
 use crate::app::live::wire::{self, Listed};
@@ -25,51 +27,34 @@ pub fn RoomList() -> impl IntoView {
 fn list(listed: Listed) -> impl IntoView {
     let Listed { id, user, rooms, current, page, apart, zone, now, mac } = listed;
     let me = Account { id, user };
-    // What is unread changes often and by itself; another set of rooms is laid out anew.
-    let counts = RwSignal::new(rooms.clone());
-    let list = RwSignal::new(rooms.clone());
-    let clock = RwSignal::new(now);
-    Effect::new(move |started: Option<()>| {
-        let live = live();
-        if started.is_none() {
-            live.start(&me);
-            live.know(rooms.clone());
-            finder::listen(mac);
-            show_current();
-        }
-        let now = live.rooms.with(|rooms| rooms.items().to_vec());
-        if list.with_untracked(|list| !same_rooms(list, &now)) {
-            list.set(now.clone());
-            request_animation_frame(finder::narrow);
-        }
-        if started.is_some() {
-            clock.set(browser::now_micros());
-        }
-        counts.set(now);
-    });
-    let here = RwSignal::new(current);
-    Effect::new(move |_| {
-        if let Some(room) = live().current.get() {
-            here.set(Some(room));
-        }
-    });
-    let row = Row { counts, here, clock, zone: StoredValue::new(zone) };
-    let mine = move || {
-        let rooms = list.get().into_iter().enumerate().filter(|(_, room)| room.member);
-        rooms.map(|(at, room)| own(at, room, row)).collect_view()
-    };
+    // The wall of the page: the server knows any zone, the browser its own.
+    let wall = move |at| request().map_or_else(|| browser::wall(&zone, at), |request| (request.wall)(at));
+    let mine = own(&rooms, current.as_ref(), now, &wall);
     let others = (!apart).then(|| {
-        let others = move || {
-            let rooms = list.get().into_iter().filter(|room| !room.member);
-            rooms.map(|room| other(room, here, page.clone())).collect_view()
-        };
         view! {
             <div class="label">
                 <h2 id="more-rooms">"More rooms"</h2>
                 <a href="/#more-rooms">"All rooms"</a>
             </div>
-            <ul aria-labelledby="more-rooms">{others}</ul>
+            <ul id="others" aria-labelledby="more-rooms" inner_html=others(&rooms, current.as_ref(), &page)></ul>
             <p class="side-note">"You are in all of them."</p>
+        }
+    });
+    follow(move |first| {
+        let live = live();
+        if first {
+            live.start(&me);
+            live.know(rooms.clone());
+            finder::listen(mac);
+            show_current();
+        }
+        let clock = if first { now } else { browser::now_micros() };
+        let (mine, others) = live.known.with(|known| {
+            let (rooms, here) = (known.rooms.items(), known.current.as_ref().or(current.as_ref()));
+            (own(rooms, here, clock, &wall), (!apart).then(|| self::others(rooms, here, &page)))
+        });
+        if draw("own", mine) | others.is_some_and(|others| draw("others", others)) {
+            finder::narrow();
         }
     });
     view! {
@@ -79,25 +64,13 @@ fn list(listed: Listed) -> impl IntoView {
                 <h2 id="your-rooms">"Your rooms"</h2>
                 <a href="/new-room" aria-label="Make a new room">"New room"</a>
             </div>
-            <ul aria-labelledby="your-rooms">{mine}</ul>
+            <ul id="own" aria-labelledby="your-rooms" inner_html=mine></ul>
             // Shown where the list before it is empty.
             <p class="side-note">"None yet. Join one, or make your own."</p>
             {others}
             {finder::everywhere()}
         </nav>
     }
-}
-
-/// Whether two lists are of the same rooms, whatever is unread in them.
-fn same_rooms(a: &[RoomItem], b: &[RoomItem]) -> bool {
-    let same =
-        |(a, b): (&RoomItem, &RoomItem)| a.room == b.room && a.name == b.name && a.member == b.member && a.closed == b.closed;
-    a.len() == b.len() && a.iter().zip(b).all(same)
-}
-
-/// "page" where `room` is the one on the screen, for `aria-current`.
-fn is_current(room: &Slug, here: RwSignal<Option<Slug>>) -> Option<&'static str> {
-    here.with(|here| here.as_ref() == Some(room)).then_some("page")
 }
 
 /// A long list begins where the room on the screen is.
@@ -109,80 +82,43 @@ fn show_current() {
     }
 }
 
-/// What the rows of one's own rooms follow.
-#[derive(Clone, Copy)]
-struct Row {
-    counts: RwSignal<Vec<RoomItem>>,
-    here: RwSignal<Option<Slug>>,
-    /// When it is, as far as a list has to know.
-    clock: RwSignal<Micros>,
-    zone: StoredValue<String>,
+/// The rooms that one is a member of.
+fn own(rooms: &[RoomItem], here: Option<&Slug>, now: Micros, wall: &dyn Fn(Micros) -> WallTime) -> String {
+    let mut out = Markup::default();
+    for room in rooms.iter().filter(|room| room.member) {
+        out.raw("<li class=\"place\" data-key=\"").text(room.room.as_str()).raw("\">");
+        push_link(&mut out, room, here);
+        if room.closed {
+            out.raw("<span class=\"tag\">closed</span>");
+        }
+        if room.unread > 0 {
+            out.raw("<span class=\"count\">").text(&count(room.unread)).raw(" <span class=\"sr\"> unread</span></span>");
+        }
+        out.raw("</a><time datetime=\"").text(&time::iso(room.active_at)).raw("\">");
+        out.text(&time::short(room.active_at, now, wall)).raw("</time></li>");
+    }
+    out.done()
 }
 
-impl Row {
-    /// The wall of the page: the server knows any zone, the browser its own.
-    fn wall(self, at: Micros) -> WallTime {
-        request().map_or_else(|| self.zone.with_value(|zone| browser::wall(zone, at)), |request| (request.wall)(at))
+/// The rooms that one may join. `page` is where their forms are on.
+fn others(rooms: &[RoomItem], here: Option<&Slug>, page: &str) -> String {
+    let mut out = Markup::default();
+    for room in rooms.iter().filter(|room| !room.member) {
+        out.raw("<li class=\"place joinable\" data-key=\"").text(room.room.as_str()).raw("\">");
+        push_link(&mut out, room, here);
+        out.raw("<span class=\"hint\">").text(&members(room.members));
+        out.raw("</span></a><form method=\"post\" action=\"/actions/join_room\"><input type=\"hidden\" name=\"").raw(form::PAGE);
+        out.raw("\" value=\"").text(page).raw("\"/><input type=\"hidden\" name=\"room\" value=\"").text(room.room.as_str());
+        out.raw("\"/><button class=\"link\" aria-label=\"Join ").text(&room.name).raw("\">Join</button></form></li>");
     }
+    out.done()
 }
 
-/// A room that one is a member of, `place`th in the list.
-fn own(place: usize, room: RoomItem, row: Row) -> impl IntoView {
-    let RoomItem { room: slug, name, closed, unread, active_at, .. } = room;
-    let address = format!("/room/{slug}");
-    let is_here = {
-        let slug = slug.clone();
-        move || is_current(&slug, row.here)
-    };
-    // As long as it takes to lay out another set of rooms, the counts are of that one.
-    let now = StoredValue::new((slug, unread, active_at));
-    let latest = move || {
-        row.counts.with(|rooms| {
-            now.with_value(|(slug, unread, active_at)| {
-                let room = rooms.get(place).filter(|room| room.room == *slug);
-                room.map_or((*unread, *active_at), |room| (room.unread, room.active_at))
-            })
-        })
-    };
-    view! {
-        <li class="place">
-            <a class="row goto" href=address aria-current=is_here>
-                <bdi>{name}</bdi>
-                {closed.then(|| view! { <span class="tag">"closed"</span> })}
-                {move || {
-                    let (unread, _) = latest();
-                    (unread > 0).then(|| view! { <span class="count">{count(unread)} <span class="sr">" unread"</span></span> })
-                }}
-            </a>
-            {move || {
-                let (_, at) = latest();
-                view! { <time datetime=time::iso(at)>{time::short(at, row.clock.get(), |at| row.wall(at))}</time> }
-            }}
-        </li>
-    }
-}
-
-/// A room that one may join.
-fn other(room: RoomItem, here: RwSignal<Option<Slug>>, page: String) -> impl IntoView {
-    let RoomItem { room: slug, name, members, .. } = room;
-    let spoken = format!("Join {name}");
-    let is_here = {
-        let slug = slug.clone();
-        move || is_current(&slug, here)
-    };
-    view! {
-        <li class="place joinable">
-            <a class="row goto" href=format!("/room/{slug}") aria-current=is_here>
-                <bdi>{name}</bdi>
-                <span class="hint">{self::members(members)}</span>
-            </a>
-            <form method="post" action="/actions/join_room">
-                <input type="hidden" name=form::PAGE value=page/>
-                <input type="hidden" name="room" value=slug.to_string()/>
-                <button class="link" aria-label=spoken>"Join"</button>
-            </form>
-        </li>
-    }
+/// The way to a room: its name, and as much of a link as comes before it.
+fn push_link(out: &mut Markup, room: &RoomItem, here: Option<&Slug>) {
+    out.raw("<a class=\"row goto\" href=\"/room/").text(room.room.as_str());
+    out.raw(if here == Some(&room.room) { "\" aria-current=\"page\"><bdi>" } else { "\"><bdi>" });
+    out.text(&room.name).raw("</bdi>");
 }
 
 /// "3 members"
