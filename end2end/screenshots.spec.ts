@@ -30,6 +30,8 @@ const TALK: Array<{ by: string; text: string; days?: number }> = [
   { by: 'ben', text: 'Bless you.' },
   { by: 'יעל', text: 'שלום לכולם, מי שותה תה ירוק?' },
   { by: 'Clara', text: 'Me! 🍵' },
+  { by: 'ben', text: 'What the kettle says, in full:\n```\nthread main panicked at kettle.rs:7:9: the water is hotter than the sensor can tell (100.4 °C)\n```\nso it does have a `main`.' },
+  { by: 'Clara', text: '🫖' },
 ];
 
 for (const colorScheme of ['light', 'dark'] as const) {
@@ -140,16 +142,17 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await page.goto(`/room/general`);
       await alive(page);
       await picture(page, 'room-long');
-      await page.getByRole('link', { name: 'Older messages' }).click();
-      await expect(page).toHaveURL(/before=/);
+      await page.goto('/room/general?at=60#s60');
       await alive(page);
-      await page.locator('.log').evaluate((log) => log.scrollTo({ top: -log.scrollHeight, behavior: 'instant' }));
-      await picture(page, 'room-older-top');
-      await page.locator('.log').evaluate((log) => log.scrollTo({ top: 0, behavior: 'instant' }));
-      await picture(page, 'room-older-end');
+      await expect(page.locator('#s60')).toBeInViewport();
+      await picture(page, 'room-another-place');
 
-      await ada.enter(await ada.makeRoom('Nobody here yet'));
+      const empty = await ada.makeRoom('Nobody here yet');
+      await ada.enter(empty);
       await picture(page, 'room-empty');
+      await ada.post('close_room', { room: empty });
+      await expect(page.getByText('This room is closed.')).toBeVisible();
+      await picture(page, 'room-closed');
       await page.goto('/room/book-club');
       await alive(page);
       await picture(page, 'room-not-a-member');
@@ -196,7 +199,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await line.mend();
       await expect(page.getByRole('button', { name: 'Join the room' })).toBeVisible({ timeout: 40_000 });
       await expect
-        .poll(() => page.evaluate(() => Object.values(localStorage).filter((value) => String(value).includes('"refused"')).length))
+        .poll(() => page.evaluate(() => Object.values(localStorage).filter((kept) => String(kept).split('\n')[1]?.includes('not a member')).length))
         .toBe(2);
       await page.getByRole('button', { name: 'Join the room' }).click();
       await expect(room.waiting.locator('.state')).toHaveText([/^Not sent/, /^Not sent/]);

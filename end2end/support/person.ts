@@ -102,6 +102,14 @@ export class Person {
     await alive(page);
     return new Room(page, this.server);
   }
+
+  /** The texts of a room as a page loaded now shows them. */
+  async fresh(room: string): Promise<string[]> {
+    const page = await this.context.newPage();
+    const texts = await (await this.enter(room, page)).texts();
+    await page.close();
+    return texts;
+  }
 }
 
 /** The page has come to life: scripts have taken it over. */

@@ -6,18 +6,9 @@ import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { tap } from '../support/socket';
 import { holdWasm } from '../support/wasm';
-import { NO_SERVER, type Person, alive, expect, test } from '../support/world';
+import { NO_SERVER, alive, expect, test } from '../support/world';
 
 const SAID = ['written offline, the first', 'written offline, the second', 'written offline, the third'];
-
-/** The room as a page loaded now shows it. */
-async function fresh(person: Person, slug: string): Promise<string[]> {
-  const page = await person.context.newPage();
-  const room = await person.enter(slug, page);
-  const texts = await room.texts();
-  await page.close();
-  return texts;
-}
 
 test.beforeEach(({ guard }) => guard.allow(NO_SERVER));
 
@@ -44,7 +35,7 @@ test('what is written offline waits where one sees it, and goes out once and in 
   await adas.hasLast('said before', 'said meanwhile', ...SAID);
   await bens.hasLast('said before', 'said meanwhile', ...SAID);
   await expect(adas.line).toHaveText('');
-  expect(await fresh(ben, tea)).toEqual(['said before', 'said meanwhile', ...SAID]);
+  expect(await ben.fresh(tea)).toEqual(['said before', 'said meanwhile', ...SAID]);
 });
 
 test('what is written while the server is gone is kept over a reload', async ({ person, line }) => {
@@ -66,7 +57,7 @@ test('what is written while the server is gone is kept over a reload', async ({ 
   await release();
   await alive(ada.page);
   await room.hasLast('said before', ...SAID);
-  expect(await fresh(ada, tea)).toEqual(['said before', ...SAID]);
+  expect(await ada.fresh(tea)).toEqual(['said before', ...SAID]);
 });
 
 test('what was left in a closed tab goes out from whichever page is opened next', async ({ person, line }) => {
@@ -86,7 +77,7 @@ test('what was left in a closed tab goes out from whichever page is opened next'
   const ben = await person('ben');
   await ben.join(tea);
   await (await ben.enter(tea)).hasLast(...SAID);
-  expect(await fresh(ben, tea)).toEqual(SAID);
+  expect(await ben.fresh(tea)).toEqual(SAID);
 });
 
 test('a message whose acknowledgement is lost is there once', async ({ person, line }) => {
@@ -106,7 +97,7 @@ test('a message whose acknowledgement is lost is there once', async ({ person, l
   await line.mend();
   await adas.hasLast('said before', 'heard by the server');
   await expect(adas.saying('heard by the server')).toHaveCount(1);
-  expect(await fresh(ada, tea)).toEqual(['said before', 'heard by the server']);
+  expect(await ada.fresh(tea)).toEqual(['said before', 'heard by the server']);
 });
 
 test('two tabs of one person send what waits once', async ({ person, line }) => {
@@ -124,7 +115,7 @@ test('two tabs of one person send what waits once', async ({ person, line }) => 
     await expect.poll(async () => (await room.texts()).sort()).toEqual(['from the first tab', 'from the second tab']);
   }
   expect(await first.texts()).toEqual(await second.texts());
-  expect(await fresh(ada, tea)).toEqual(await first.texts());
+  expect(await ada.fresh(tea)).toEqual(await first.texts());
 });
 
 test('a message that is refused stays, with its reason, to be sent again or taken back', async ({ person, line }) => {
@@ -155,7 +146,7 @@ test('a message that is refused stays, with its reason, to be sent again or take
   await expect(room.composer).toHaveValue('begun meanwhile\nand this one as well');
   await expect(room.composer).toBeFocused();
   await room.hasLast('too late for this room');
-  expect(await fresh(ben, tea)).toEqual(['too late for this room']);
+  expect(await ben.fresh(tea)).toEqual(['too late for this room']);
 });
 
 test.describe('a server that is restarted', () => {
@@ -184,7 +175,7 @@ test.describe('a server that is restarted', () => {
           await expect(room.line).toHaveText('');
         }
       }
-      const page = await fresh(ada, tea);
+      const page = await ada.fresh(tea);
       for (const room of [adas, bens]) expect(await room.texts()).toEqual(page);
       // Each person's own in the order in which they were written.
       for (const name of ['Ada', 'Ben']) {
@@ -267,7 +258,7 @@ test('a line that has died without a word is found out, and another one made', a
   await expect(room.waiting).toHaveCount(1);
   await expect(room.waiting).toHaveCount(0, { timeout: 40_000 });
   await room.hasLast('said before', 'said into the void');
-  expect(await fresh(ada, tea)).toEqual(['said before', 'said into the void']);
+  expect(await ada.fresh(tea)).toEqual(['said before', 'said into the void']);
 });
 
 test('who does not want to wait for the next try can ask for it, by keyboard too', async ({ person, line }) => {
@@ -295,17 +286,22 @@ test.describe('a server with another build', () => {
   /** Leaves a mark on the page, which goes when it is loaded again. */
   const mark = (page: Page) => page.evaluate(() => Object.assign(window, { marked: true }));
   const isMarked = (page: Page) => page.evaluate(() => 'marked' in window);
+  /** Taps a page whose server can be made to look like another build, from its next welcome on. */
+  async function deployable(page: Page) {
+    let deployed = false;
+    const tapped = await tap(page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    return { welcomes: tapped.welcomes, deploy: (another: boolean) => (deployed = another) };
+  }
 
   test('is said to be there, and is loaded when one wants it, with what is being written', async ({ person, line }) => {
     const ada = await person('ada', { baseURL: line.url });
     const tea = await ada.makeRoom('Tea');
-    let deployed = false;
-    const tapped = await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    const build = await deployable(ada.page);
     const room = await ada.enter(tea);
-    await expect.poll(tapped.welcomes).toBe(1);
+    await expect.poll(build.welcomes).toBe(1);
     await mark(ada.page);
     await room.composer.fill('half a thought');
-    deployed = true;
+    build.deploy(true);
     await line.cut();
     await line.mend();
     await expect(room.line).toHaveText(/^Snug has been updated/);
@@ -317,7 +313,7 @@ test.describe('a server with another build', () => {
     await room.composer.fill('the next one');
     expect(await isMarked(ada.page)).toBe(true);
 
-    deployed = false;
+    build.deploy(false);
     const loaded = ada.page.waitForEvent('load');
     await ada.page.getByRole('button', { name: 'Load it now' }).click();
     await loaded;
@@ -330,16 +326,15 @@ test.describe('a server with another build', () => {
   test('is loaded by itself while nobody looks', async ({ person, line }) => {
     const ada = await person('ada', { baseURL: line.url });
     const tea = await ada.makeRoom('Tea');
-    let deployed = false;
-    const tapped = await tap(ada.page, { down: (frame) => (deployed ? frame.replace(/"build":"[^"]*"/, '"build":"another"') : frame) });
+    const build = await deployable(ada.page);
     const room = await ada.enter(tea);
-    await expect.poll(tapped.welcomes).toBe(1);
+    await expect.poll(build.welcomes).toBe(1);
     await room.composer.fill('half a thought');
-    deployed = true;
+    build.deploy(true);
     await line.cut();
     await line.mend();
     await expect(room.line).toHaveText(/^Snug has been updated/);
-    deployed = false;
+    build.deploy(false);
     const loaded = ada.page.waitForEvent('load');
     await ada.page.evaluate(() => {
       Object.defineProperty(document, 'hidden', { get: () => true });
@@ -429,6 +424,6 @@ test.describe('a restored backup', () => {
     await server.start();
     await expect(room.waiting).toHaveCount(0, { timeout: 30_000 });
     await expect.poll(() => room.texts()).toEqual(['in the backup', 'while it was restored']);
-    expect(await fresh(ada, tea)).toEqual(['in the backup', 'while it was restored']);
+    expect(await ada.fresh(tea)).toEqual(['in the backup', 'while it was restored']);
   });
 });

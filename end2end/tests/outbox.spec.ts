@@ -12,15 +12,6 @@ const WAYS = [
   { way: 'by a lease', locks: false, from: (line: Line) => `http://${INSECURE_HOST}:${new URL(line.url).port}` },
 ];
 
-/** The room as a page loaded now shows it. */
-async function fresh(person: Person, slug: string): Promise<string[]> {
-  const page = await person.context.newPage();
-  const room = await person.enter(slug, page);
-  const texts = await room.texts();
-  await page.close();
-  return texts;
-}
-
 /** Says each of the texts in the next of the tabs, by turns; each of them sees it before the next one. */
 async function sayByTurns(texts: string[], ...tabs: [Room, ...Room[]]): Promise<void> {
   for (const [i, text] of texts.entries()) {
@@ -55,7 +46,7 @@ for (const { way, locks, from } of WAYS) {
         await room.hasLast(...said);
         expect(await room.texts()).toEqual(said);
       }
-      expect(await fresh(ben, tea)).toEqual(said);
+      expect(await ben.fresh(tea)).toEqual(said);
     });
 
     test('what was written in a tab that is closed goes out from the other', async ({ person, line }) => {
@@ -73,7 +64,7 @@ for (const { way, locks, from } of WAYS) {
       await first.say(said[2]!);
       await line.mend();
       await first.hasLast(...said);
-      expect(await fresh(ada, tea)).toEqual(said);
+      expect(await ada.fresh(tea)).toEqual(said);
     });
 
     test('tabs that write at once with a good line are heard in turn, and leave nothing behind', async ({ person, line }) => {
@@ -84,7 +75,7 @@ for (const { way, locks, from } of WAYS) {
       const said = Array.from({ length: 6 }, (_, i) => `word number ${i + 1}`);
       await sayByTurns(said, first, second);
       for (const room of [first, second]) await room.hasLast(...said);
-      expect(await fresh(ada, tea)).toEqual(said);
+      expect(await ada.fresh(tea)).toEqual(said);
       const kept = () => ada.page.evaluate(() => Object.keys(localStorage).filter((key) => /^snug\.(out|turn|draft)\./.test(key)));
       await expect.poll(kept).toEqual([]);
       if (locks) {
@@ -113,7 +104,7 @@ for (const { way, locks, from } of WAYS) {
         await expect(room.waiting).toHaveCount(0, { timeout: 30_000 });
         await room.hasLast('said into a dead line', 'said into a good one');
       }
-      expect(await fresh(ada, tea)).toEqual(['said into a dead line', 'said into a good one']);
+      expect(await ada.fresh(tea)).toEqual(['said into a dead line', 'said into a good one']);
     });
 
     test('what is refused in one tab is refused in the other, where it can be sent again or taken back', async ({ person, line }) => {
@@ -146,7 +137,7 @@ for (const { way, locks, from } of WAYS) {
       await second.waiting.getByRole('button', { name: 'Take back' }).click();
       await expect(second.composer).toHaveValue('refused for good');
       for (const room of [first, second]) await room.hasLast('refused at first');
-      expect(await fresh(ada, tea)).toEqual(['refused at first']);
+      expect(await ada.fresh(tea)).toEqual(['refused at first']);
     });
   });
 }

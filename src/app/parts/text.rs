@@ -194,7 +194,8 @@ pub fn push_text(out: &mut String, text: &str) {
             Block::Code(lines) => {
                 let inside = lines.split_once('\n').map_or("", |(_, inside)| inside);
                 let inside = inside.trim_end().strip_suffix(FENCE).unwrap_or(inside);
-                out.push_str("<pre><code>");
+                // Its long lines are scrolled, also by keyboard.
+                out.push_str("<pre tabindex=\"0\"><code>");
                 push_escaped(out, inside.strip_suffix('\n').unwrap_or(inside));
                 out.push_str("</code></pre>");
             }
@@ -292,8 +293,8 @@ mod tests {
         assert_eq!(html("`https://a.example`"), "<code>https://a.example</code>");
         assert_eq!(html("> so he said\n>no more\nYes.\nYes!"), "<blockquote>so he said\nno more</blockquote>Yes.\nYes!");
         assert_eq!(html("a\n> b"), "a<blockquote>b</blockquote>");
-        assert_eq!(html("see\n```rust\nfn x() {}\n> `y`\n```\nthere"), "see<pre><code>fn x() {}\n&gt; `y`</code></pre>there");
-        assert_eq!(html("```\nopen\n"), "<pre><code>open</code></pre>");
+        assert_eq!(html("see\n```rust\nfn x() {}\n> `y`\n```\nthere"), "see<pre tabindex=\"0\"><code>fn x() {}\n&gt; `y`</code></pre>there");
+        assert_eq!(html("```\nopen\n"), "<pre tabindex=\"0\"><code>open</code></pre>");
         assert_eq!(html("``` and so on"), "``` and so on", "nothing that was said is hidden");
     }
 
@@ -363,7 +364,7 @@ mod tests {
             let ours = out
                 .replace("\" target=\"_blank\" rel=\"noopener noreferrer\">", "")
                 .replace("<a href=\"", "");
-            let ours = ["</a>", "<code>", "</code>", "<pre>", "</pre>", "<blockquote>", "</blockquote>"]
+            let ours = ["</a>", "<code>", "</code>", "<pre tabindex=\"0\">", "</pre>", "<blockquote>", "</blockquote>"]
                 .iter()
                 .fold(ours, |ours, tag| ours.replace(tag, ""));
             prop_assert!(!ours.contains(['<', '>', '"', '\'']), "{}", out);
