@@ -6,6 +6,7 @@
 mod support;
 
 mod accounts;
+mod api;
 mod finding;
 mod idle;
 mod limits;
@@ -19,3 +20,4 @@ mod settings;
 mod slow_reader;
 mod snapshot;
 mod socket;
+mod tokens;

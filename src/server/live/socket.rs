@@ -6,15 +6,13 @@
 //! dropped.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, RateLimiter};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -22,7 +20,7 @@ use uuid::Uuid;
 use super::connection::{Closing, Connection, Waiting};
 use super::hub::{Hub, json};
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
-use crate::server::chat::{Actor, Chat, Reply, fault, room_state};
+use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, too_fast};
 use crate::server::store::RoomId;
 
 /// Bytes of a frame in which events are joined, about.
@@ -30,9 +28,6 @@ const FRAME: usize = 64 * 1024;
 
 /// How long the end of a connection may take: the close frame, and the client's answer.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How many seconds' worth of commands may come at once.
-const COMMAND_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
@@ -56,8 +51,7 @@ impl Sockets {
         let settings = self.chat.settings();
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
         let registered = Registered::new(&self.chat, actor)?;
-        let rate = NonZeroU32::new(settings.command_rate).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(rate).allow_burst(rate.saturating_mul(COMMAND_BURST));
+        let quota = command_quota(settings);
         let upgrade = upgrade
             .protocols([protocol::LINES])
             .read_buffer_size(1024)
@@ -202,6 +196,9 @@ impl Session {
         }
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
         let connection = Arc::clone(&self.registered.connection);
+        // A token's login is over by itself, and its socket with it.
+        let over =
+            self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
         let mut heard = Instant::now() + HELLO.min(idle);
         loop {
             tokio::select! {
@@ -221,6 +218,7 @@ impl Session {
                 }
                 () = connection.woken() => self.flush(socket).await?,
                 () = sleep_until(heard) => return Err(Closing::Silent),
+                () = sleep_until(over.unwrap_or(heard)), if over.is_some() => return Err(Closing::LoginEnded),
             }
         }
     }
@@ -366,9 +364,7 @@ impl Session {
         if !matches!(command, Ok(Command::Send { .. }))
             && let Err(not_until) = self.commands.check()
         {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
-            self.refuse(None, Refusal::TooFast { retry_after_ms });
+            self.refuse(None, too_fast(&not_until));
             return Ok(());
         }
         let Ok(command) = command else {
