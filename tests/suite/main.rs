@@ -15,6 +15,7 @@ mod ordering;
 mod pages;
 mod program;
 mod protocol;
+mod rest;
 mod rooms;
 mod settings;
 mod slow_reader;

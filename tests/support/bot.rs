@@ -4,7 +4,8 @@ use std::sync::{Arc, RwLock};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
-use snug::protocol::api::{Ticket, Token};
+use snug::protocol::Seq;
+use snug::protocol::api::{SentMessage, Ticket, Token};
 
 use super::person::{PASSWORD, Reply};
 use super::socket::Socket;
@@ -82,6 +83,13 @@ impl Bot {
         let reply = self.post("/api/auth/login", json!({ "name": name, "password": PASSWORD })).await;
         assert_eq!(reply.status, 200, "{name} cannot log in: {}", reply.body);
         self.with(reply.json::<Token>().token)
+    }
+
+    /// Sends a message; its place.
+    pub async fn say(&self, room: &str, text: &str) -> Seq {
+        let reply = self.post(&format!("/api/rooms/{room}/messages"), json!({ "id": super::new_id(), "text": text })).await;
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        reply.json::<SentMessage>().seq
     }
 
     pub async fn ticket(&self) -> String {

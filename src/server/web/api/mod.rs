@@ -5,17 +5,21 @@
 //! unless the settings name that origin.
 
 mod accounts;
+mod messages;
 pub mod problem;
+mod rooms;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Request, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -35,6 +39,15 @@ pub fn router(app: &App) -> Router<App> {
         .routes(routes!(accounts::log_out))
         .routes(routes!(accounts::me))
         .routes(routes!(accounts::ticket))
+        .routes(routes!(rooms::list, rooms::create))
+        .routes(routes!(rooms::show))
+        .routes(routes!(rooms::join))
+        .routes(routes!(rooms::leave))
+        .routes(routes!(rooms::close))
+        .routes(routes!(rooms::reopen))
+        .routes(routes!(rooms::members))
+        .routes(routes!(messages::read, messages::send))
+        .routes(routes!(messages::mark_read))
         .layer(middleware::from_fn_with_state(app.clone(), authenticate));
     let (router, _description) = open.merge(own).split_for_parts();
     let router = router
@@ -147,6 +160,39 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Err(JsonRejection::JsonSyntaxError(why)) => Err(Problem::malformed(&cause(&why))),
             Err(_) => Err(Refusal::BadRequest.into()),
         }
+    }
+}
+
+/// The parameters after the `?`.
+struct Parameters<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Refusing<Self> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(QueryRejection::FailedToDeserializeQueryString(why)) => Err(Problem::malformed(&cause(&why))),
+            Err(_) => Err(Refusal::BadRequest.into()),
+        }
+    }
+}
+
+/// The room that an address names.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct InRoom {
+    /// The room's slug.
+    #[param(example = "general")]
+    slug: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InRoom {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Refusing<Self> {
+        // Only what is no UTF-8 is no text, and no room's name either.
+        Path::from_request_parts(parts, state).await.map(|Path(room)| room).map_err(|_| Refusal::NoRoom.into())
     }
 }
 
