@@ -268,8 +268,18 @@ pub struct Closure {
     pub seq: Seq,
     /// Who did it; none when it closed by itself, having been idle.
     #[serde(flatten)]
+    #[schema(value_type = Somebody)]
     pub by: Option<Person>,
     pub at: Micros,
+}
+
+/// Who did something, in the description of the API: both are absent where nobody did.
+#[derive(ToSchema)]
+pub struct Somebody {
+    /// The username.
+    pub user: Option<String>,
+    /// The display name, where it is another.
+    pub name: Option<String>,
 }
 
 /// What a member's client knows of a room without having its messages.

@@ -14,10 +14,10 @@ pub struct Register {
     #[schema(example = "ada@example.org")]
     pub email: String,
     /// Up to 32 letters and digits, with dots, hyphens or underscores between them; unique, without case.
-    #[schema(example = "ada")]
+    #[schema(example = "ada", min_length = 1)]
     pub username: String,
     /// 8 characters to 512 bytes, and none of the common ones.
-    #[schema(example = "a quiet harbour at dusk")]
+    #[schema(example = "a quiet harbour at dusk", min_length = 8)]
     pub password: String,
 }
 
@@ -26,9 +26,9 @@ pub struct Register {
 #[serde(deny_unknown_fields)]
 pub struct LogIn {
     /// The username or the e-mail address.
-    #[schema(example = "ada")]
+    #[schema(example = "ada", min_length = 1)]
     pub name: String,
-    #[schema(example = "a quiet harbour at dusk")]
+    #[schema(example = "a quiet harbour at dusk", min_length = 1)]
     pub password: String,
 }
 
@@ -57,7 +57,7 @@ pub struct Ticket {
 #[serde(deny_unknown_fields)]
 pub struct NewRoom {
     /// 1 to 64 characters; its address is made from it.
-    #[schema(example = "Tea and biscuits")]
+    #[schema(example = "Tea and biscuits", min_length = 1)]
     pub name: String,
     /// Up to 200 characters.
     #[serde(default)]
@@ -189,7 +189,7 @@ pub struct NewMessage {
     /// The client's own, new for each message and the same whenever it is sent again.
     pub id: Uuid,
     /// As long as the server's settings allow: 4000 characters, if they say nothing.
-    #[schema(example = "Good morning")]
+    #[schema(example = "Good morning", min_length = 1)]
     pub text: String,
 }
 

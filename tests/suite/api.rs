@@ -119,4 +119,41 @@ on_both! {
         let bot = app.register("ada").await;
         assert_eq!(bot.get("/api/me").await.header("cache-control"), "no-store");
     }
+
+    async fn the_api_describes_itself(app: TestApp) {
+        let reply = app.bot().get("/api/openapi.json").await;
+        let document: Value = reply.json();
+        assert_eq!((reply.status, document["openapi"].as_str().unwrap()), (200, "3.1.0"));
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let operations: Vec<_> = document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+        }).collect();
+        assert_eq!(operations.len(), 16, "{operations:?}");
+        // Each of them is there, and what wants a token says so.
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let path = path.replace("{slug}", "general");
+                let reply = app.bot().request(method.clone(), &path, &[JSON], Some("{}".to_owned())).await;
+                let guarded = operation["security"] == json!([{ "token": [] }]);
+                assert_eq!(reply.problem(), if guarded { "log_in" } else { "bad_request" }, "{method} {path}");
+                assert!(operation["responses"][reply.status.to_string()].is_object(), "{method} {path} says {}", reply.status);
+            }
+        }
+    }
+
+    async fn the_description_can_be_read_as_a_page_that_loads_nothing_from_elsewhere(app: TestApp) {
+        let reply = app.visitor().get("/api").await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert!(reply.header("content-security-policy").contains("default-src 'none'"));
+        let page = reply.body;
+        assert!(!page.contains("<script") && !page.contains("style=") && !page.contains("http://") && !page.contains("https://"), "{page}");
+        for there in ["POST /api/rooms/{slug}/messages", "<code>retry_after_ms</code>", "href=\"/api/openapi.json\"", "id=\"Room\"", "href=\"#Room\""] {
+            assert!(page.contains(there), "{there}");
+        }
+        let ids: Vec<_> = page.split("id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        for link in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(ids.contains(&link), "the page has a place for {link}");
+        }
+    }
 }

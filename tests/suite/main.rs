@@ -14,6 +14,7 @@ mod log;
 mod ordering;
 mod pages;
 mod program;
+mod programs;
 mod protocol;
 mod rest;
 mod rooms;

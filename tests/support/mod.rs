@@ -9,6 +9,7 @@ mod person;
 mod postgres;
 mod program;
 mod socket;
+mod tool;
 mod wait;
 
 pub use app::{Engine, TestApp, World};
@@ -17,6 +18,7 @@ pub use person::{PASSWORD, Person, Reply, Visitor};
 pub use postgres::Postgres;
 pub use program::Program;
 pub use socket::{Closed, Hello, Socket};
+pub use tool::{Tool, programs};
 pub use wait::{PATIENCE, eventually, within};
 
 use snug::protocol::{Command, Seq, Slug};

@@ -17,7 +17,7 @@ const TAG: &str = "Accounts";
 ///
 /// Makes an account, a member of the newcomers' room, and a token for it. The first account is the administrator.
 #[utoipa::path(
-    post, path = "/api/auth/register", tag = TAG, request_body = Register, security(),
+    post, path = "/api/auth/register", tag = TAG, request_body = Register,
     responses(
         (status = 201, description = "The account's first token", body = Token),
         (status = 409, description = "`taken_username`, `taken_email`", body = Problem, content_type = "application/problem+json"),
@@ -34,7 +34,7 @@ pub async fn register(State(chat): State<Chat>, from: From, Body(new): Body<Regi
 ///
 /// Each token is a login of its own: it stands in the list under settings, where it can be ended.
 #[utoipa::path(
-    post, path = "/api/auth/login", tag = TAG, request_body = LogIn, security(),
+    post, path = "/api/auth/login", tag = TAG, request_body = LogIn,
     responses(
         (status = 200, description = "A token of 24 hours", body = Token),
         (status = 401, description = "`wrong_password`, whether there is such an account or not", body = Problem, content_type = "application/problem+json"),

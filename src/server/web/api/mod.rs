@@ -5,7 +5,9 @@
 //! unless the settings name that origin.
 
 mod accounts;
+mod description;
 mod messages;
+mod page;
 pub mod problem;
 mod rooms;
 
@@ -19,7 +21,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -34,7 +36,9 @@ type Refusing<T> = Result<T, Problem>;
 
 /// Everything under `/api`.
 pub fn router(app: &App) -> Router<App> {
-    let open = OpenApiRouter::new().routes(routes!(accounts::register)).routes(routes!(accounts::log_in));
+    let open = OpenApiRouter::with_openapi(description::Description::openapi())
+        .routes(routes!(accounts::register))
+        .routes(routes!(accounts::log_in));
     let own = OpenApiRouter::new()
         .routes(routes!(accounts::log_out))
         .routes(routes!(accounts::me))
@@ -49,8 +53,12 @@ pub fn router(app: &App) -> Router<App> {
         .routes(routes!(messages::read, messages::send))
         .routes(routes!(messages::mark_read))
         .layer(middleware::from_fn_with_state(app.clone(), authenticate));
-    let (router, _description) = open.merge(own).split_for_parts();
-    let router = router
+    let (open, mut description) = open.split_for_parts();
+    let (own, guarded) = own.split_for_parts();
+    description::complete(&mut description, guarded);
+    let router = open
+        .merge(own)
+        .merge(page::router(&description, &app.assets.root()))
         .route("/api/", axum::routing::any(not_found))
         .route("/api/{*rest}", axum::routing::any(not_found))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -2,14 +2,12 @@
 //! reasons that only HTTP has.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::protocol::Refusal;
@@ -30,15 +28,34 @@ pub struct Problem {
     /// What happened and what to do, for people.
     #[schema(example = "There is no such room.")]
     detail: Cow<'static, str>,
+    #[serde(flatten)]
+    why: Why,
+    #[serde(skip)]
+    retry_after: Option<HeaderValue>,
+}
+
+/// The code of a problem, and what belongs to it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+struct Why {
     /// What happened, for programs. Codes stay as they are; new ones may come.
     #[schema(example = "no_room")]
     code: Cow<'static, str>,
-    /// What else belongs to the code: `field`, `min`, `max`, `retry_after_ms`.
-    #[serde(flatten)]
-    #[schema(additional_properties)]
-    more: BTreeMap<String, Value>,
-    #[serde(skip)]
-    retry_after: Option<HeaderValue>,
+    /// What was wrong: one of the fields that were sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+    /// How many characters it may have, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    max: Option<u32>,
+    /// How many characters it must have, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    min: Option<u32>,
+    /// When to try again, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_after_ms: Option<u32>,
 }
 
 impl Problem {
@@ -48,8 +65,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
             detail: detail.into(),
-            code: code.into(),
-            more: BTreeMap::new(),
+            why: Why { code: code.into(), ..Why::default() },
             retry_after: None,
         }
     }
@@ -81,11 +97,9 @@ impl From<&Refusal> for Problem {
     fn from(why: &Refusal) -> Self {
         let status = StatusCode::from_u16(why.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // A refusal is its code, with what belongs to it beside.
-        let Ok(Value::Object(parts)) = serde_json::to_value(why) else { return Self::new(status, "internal", why.to_string()) };
-        let mut more: BTreeMap<String, Value> = parts.into_iter().collect();
-        let code = more.remove("code").and_then(|code| code.as_str().map(|code| Cow::Owned(code.to_owned())));
-        let detail = why.to_string();
-        Self { code: code.unwrap_or_default(), more, retry_after: retry_after(why), ..Self::new(status, "", detail) }
+        let parts = serde_json::to_value(why).and_then(serde_json::from_value);
+        let problem = Self::new(status, "internal", why.to_string());
+        Self { retry_after: retry_after(why), why: parts.unwrap_or_else(|_| problem.why.clone()), ..problem }
     }
 }
 
