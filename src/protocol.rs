@@ -541,7 +541,7 @@ impl fmt::Display for Refusal {
             Self::TakenEmail => f.write_str("There is an account with that e-mail address already. Log in instead?"),
             Self::NoRoom => f.write_str("There is no such room."),
             Self::NotMember => f.write_str("You are not a member of this room. Join it first."),
-            Self::NotAllowed => f.write_str("That is not yours to do in this room. Ask whoever made it, or an administrator."),
+            Self::NotAllowed => f.write_str("That is not yours to do here. Ask whoever made the room, or an administrator."),
             Self::Closed => f.write_str("This room is closed. It can still be read."),
             Self::Conflict => f.write_str("Another message was already sent under this id."),
             Self::TooFast { retry_after_ms } => {

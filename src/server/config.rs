@@ -35,6 +35,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Who may make rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomCreation {
+    #[default]
+    Everyone,
+    Admins,
+}
+
 impl clap::ValueEnum for Idle {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
@@ -267,6 +276,8 @@ settings! {
         cors_origins ("SNUG_CORS_ORIGINS"): Origins = Origins::default();
         /// After how long without a message a room closes, where who makes it does not choose. [default: never]
         room_idle ("SNUG_ROOM_IDLE"): Idle = Idle::Never;
+        /// Who may make rooms. [default: everyone]
+        room_creation ("SNUG_ROOM_CREATION"): RoomCreation = RoomCreation::Everyone;
         /// How log lines are written. [default: text]
         log_format ("SNUG_LOG_FORMAT"): LogFormat = LogFormat::Text;
     }

@@ -17,6 +17,7 @@ mod program;
 mod programs;
 mod protocol;
 mod rest;
+mod room_socket;
 mod rooms;
 mod settings;
 mod slow_reader;

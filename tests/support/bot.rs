@@ -29,6 +29,12 @@ impl Bot {
         *self.address.read().expect("no test panics while it holds this")
     }
 
+    /// One at a server that is a process of its own.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self::new(super::person::Visitor::client(), Arc::new(RwLock::new(address)))
+    }
+
     /// The same program with another token.
     #[must_use]
     pub fn with(&self, token: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@ use crate::protocol::{
     Event, Field, FoundRoom, FoundRooms, Idle, Micros, Presence, QUERY_MAX, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage,
     RoomState, Seq, Slug, TOPIC_MAX,
 };
+use crate::server::config::RoomCreation;
 pub use crate::server::store::log::Page;
 use crate::server::store::rooms::{self, FoundRow, MemberRow, RoomRow, Search, Turn};
 use crate::server::store::{RoomId, StoreError, UserId, log};
@@ -125,13 +126,45 @@ impl Chat {
     /// server's setting holds.
     ///
     /// # Errors
-    /// A refusal that names its field; [`Refusal::TooMany`] when one has made as many as the server allows; or a fault.
+    /// A refusal that names its field; [`Refusal::NotAllowed`] where only administrators make rooms; [`Refusal::TooMany`] when one
+    /// has made as many as the server allows; or a fault.
     pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str, idle: Option<Idle>) -> Result<Slug, Refusal> {
+        if !self.may_create(actor) {
+            return Err(Refusal::NotAllowed);
+        }
         let name = names::line(filled(name, Field::Name)?, ROOM_NAME_MAX, Field::Name)?;
         let topic = names::line(topic, TOPIC_MAX, Field::Topic)?;
         let idle = idle.unwrap_or(self.settings().room_idle);
-        let make = MakeRoom { slug: names::slug(&name), name, topic, idle, by: actor.person.clone(), user: actor.user };
+        let (slug, by, user) = (names::slug(&name), actor.person.clone(), actor.user);
+        let make = MakeRoom { slug, exact: false, name, topic, idle, by, user };
         self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
+    }
+
+    fn may_create(&self, actor: &Actor) -> bool {
+        match self.settings().room_creation {
+            RoomCreation::Everyone => true,
+            RoomCreation::Admins => actor.admin,
+        }
+    }
+
+    /// Becomes a member of the room at this very slug; where there is none and one may make rooms, it is made, and called by its
+    /// slug.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], [`Refusal::Closed`], [`Refusal::TooMany`], or a fault.
+    pub async fn enter(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        match self.join(actor, room).await {
+            Err(Refusal::NoRoom) if self.may_create(actor) => {}
+            outcome => return outcome,
+        }
+        let (slug, idle, by) = (room.to_string(), self.settings().room_idle, actor.person.clone());
+        let make = MakeRoom { name: slug.clone(), slug, exact: true, topic: String::new(), idle, by, user: actor.user };
+        match self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await {
+            Ok(_) => Ok(()),
+            // Someone was quicker, or it is one that this person may not see: joining says which.
+            Err(Refusal::NoRoom) => self.join(actor, room).await,
+            Err(why) => Err(why),
+        }
     }
 
     /// Becomes a member. Who is one already stays one.

@@ -96,6 +96,8 @@ pub(super) struct Newcomer {
 pub(super) struct MakeRoom {
     /// The slug to begin from; a number is added where it is taken.
     pub slug: String,
+    /// That slug or none.
+    pub exact: bool,
     pub name: String,
     pub topic: String,
     pub idle: Idle,
@@ -474,6 +476,9 @@ impl Writer {
             return Ok(Err(Refusal::TooMany));
         }
         let taken = rooms::slugs_like(conn, &make.slug).await?;
+        if make.exact && taken.contains(&make.slug) {
+            return Ok(Err(Refusal::NoRoom));
+        }
         let slug = Slug::new(names::free_slug(&make.slug, &taken)).map_err(|_| StoreError::Malformed("a new slug"))?;
         let (id, at) = (RoomId::fresh(), now());
         let MakeRoom { name, topic, idle, user, .. } = make;

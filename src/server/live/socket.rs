@@ -41,13 +41,22 @@ pub struct Sockets {
     pub tasks: TaskTracker,
 }
 
+/// What a socket is opened for.
+#[derive(Clone, Debug)]
+pub struct Purpose {
+    /// The room that it is in at once, without a `hello`: text that is no JSON object is a message to it.
+    pub room: Option<Slug>,
+    /// It is a program's: it is asked now and then whether it is still there, which a page says by itself.
+    pub program: bool,
+}
+
 impl Sockets {
     /// Answers an upgrade whose login and origin have been checked. Buffers are small: most sockets are idle, and what an idle
     /// one costs is what bounds how many there may be.
     ///
     /// # Errors
     /// [`Refusal::TooMany`].
-    pub fn upgrade(&self, upgrade: WebSocketUpgrade, actor: Actor) -> Result<Response, Refusal> {
+    pub fn upgrade(&self, upgrade: WebSocketUpgrade, actor: Actor, purpose: Purpose) -> Result<Response, Refusal> {
         let settings = self.chat.settings();
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
         let registered = Registered::new(&self.chat, actor)?;
@@ -67,6 +76,7 @@ impl Sockets {
                 slugs: HashMap::new(),
                 commands: RateLimiter::direct(quota),
                 greeted: false,
+                purpose,
                 lines,
                 build,
                 registered,
@@ -109,6 +119,7 @@ struct Session {
     /// The client takes several events in one frame, one a line.
     lines: bool,
     greeted: bool,
+    purpose: Purpose,
     /// The last event of each room that the client was told.
     cursors: HashMap<RoomId, Seq>,
     slugs: HashMap<Slug, RoomId>,
@@ -200,6 +211,14 @@ impl Session {
         let over =
             self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
         let mut heard = Instant::now() + HELLO.min(idle);
+        if let Some(room) = self.purpose.room.clone() {
+            heard = Instant::now() + idle;
+            let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
+            self.send(socket, frames).await?;
+            self.look(Some(&room)).await;
+        }
+        let quiet = idle / 3;
+        let mut ask = Instant::now() + quiet;
         loop {
             tokio::select! {
                 frame = socket.recv() => {
@@ -209,6 +228,7 @@ impl Session {
                         Some(Ok(frame)) => frame,
                     };
                     heard = Instant::now() + idle;
+                    ask = Instant::now() + quiet;
                     match frame {
                         Frame::Text(text) => self.command(socket, text.as_str()).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
@@ -217,6 +237,12 @@ impl Session {
                     }
                 }
                 () = connection.woken() => self.flush(socket).await?,
+                () = sleep_until(ask), if self.purpose.program => {
+                    ask = Instant::now() + quiet;
+                    let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
+                    // A client that is gone is found out by reading.
+                    let _gone = timeout(patience, socket.send(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                }
                 () = sleep_until(heard) => return Err(Closing::Silent),
                 () = sleep_until(over.unwrap_or(heard)), if over.is_some() => return Err(Closing::LoginEnded),
             }
@@ -359,6 +385,11 @@ impl Session {
     }
 
     async fn command(&mut self, socket: &mut WebSocket, text: &str) -> Result<(), Closing> {
+        if let Some(room) = self.purpose.room.as_ref().filter(|_| !text.starts_with('{')) {
+            let reply = Reply::Connection(Arc::clone(&self.registered.connection));
+            self.chat.send_with(self.me(), room, Uuid::now_v7(), text.to_owned(), reply).await;
+            return Ok(());
+        }
         let command = serde_json::from_str(text);
         // Messages have a limit of their own, by person.
         if !matches!(command, Ok(Command::Send { .. }))

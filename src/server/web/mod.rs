@@ -71,6 +71,7 @@ pub fn router(app: App) -> Router {
         .merge(assets::router())
         .merge(api::router(&app))
         .route("/ws", get(socket::upgrade))
+        .route("/ws/{room}", get(socket::upgrade_into))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(app.clone())

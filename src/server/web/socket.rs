@@ -1,7 +1,7 @@
 //! `GET /ws`: who may open a socket. Everything is checked before the upgrade.
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -10,7 +10,9 @@ use serde::Deserialize;
 use super::auth::{self, Proof, bearer};
 use super::{App, refusal, session};
 use crate::protocol::Refusal;
-use crate::server::chat::Actor;
+use crate::server::chat::{self, Actor};
+use crate::server::live::socket::Purpose;
+use crate::server::store::rooms::NEWCOMERS;
 use crate::server::web::security::Security;
 
 /// What a client that cannot set headers puts into the address. It stands in no log of ours; where a proxy writes one, a ticket
@@ -19,31 +21,52 @@ use crate::server::web::security::Security;
 struct Asked {
     token: Option<String>,
     ticket: Option<String>,
+    /// The room to be in at once.
+    room: Option<String>,
 }
 
 /// Opens a socket for a program that shows a token or a ticket; or for the login of the session cookie, from this server's own
 /// pages.
 pub async fn upgrade(State(app): State<App>, request: Request) -> Response {
+    open(&app, request, None).await
+}
+
+/// `GET /ws/{room}`: the same as `GET /ws?room=…`.
+pub async fn upgrade_into(State(app): State<App>, Path(room): Path<String>, request: Request) -> Response {
+    open(&app, request, Some(room)).await
+}
+
+async fn open(app: &App, request: Request, room: Option<String>) -> Response {
     let (mut parts, _) = request.into_parts();
-    match checked(&app, &mut parts).await {
+    match checked(app, &mut parts, room).await {
         Ok(response) => response,
         Err(why) => refusal(&why),
     }
 }
 
-async fn checked(app: &App, parts: &mut Parts) -> Result<Response, Refusal> {
+async fn checked(app: &App, parts: &mut Parts, room: Option<String>) -> Result<Response, Refusal> {
     let Query(asked) = Query::<Asked>::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
-    let actor = who(app, parts, &asked).await?;
+    let (actor, program) = who(app, parts, &asked).await?;
     let upgrade = WebSocketUpgrade::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
-    app.sockets.upgrade(upgrade, actor)
+    let room = match room.or(asked.room) {
+        Some(room) => Some(chat::slug(room)?),
+        None if program => Some(chat::slug(NEWCOMERS)?),
+        // Pages say for themselves which rooms they have.
+        None => None,
+    };
+    if let Some(room) = &room {
+        app.chat.enter(&actor, room).await?;
+    }
+    app.sockets.upgrade(upgrade, actor, Purpose { room, program })
 }
 
-/// Who asks. What was meant to be shown is what counts: a token that is worth nothing is not made up for by a cookie.
-async fn who(app: &App, parts: &Parts, asked: &Asked) -> Result<Actor, Refusal> {
+/// Who asks, and whether that is a program. What was meant to be shown is what counts: a token that is worth nothing is not made up
+/// for by a cookie.
+async fn who(app: &App, parts: &Parts, asked: &Asked) -> Result<(Actor, bool), Refusal> {
     let headers = &parts.headers;
     let shown = bearer(headers).or(asked.token.as_deref()).map(Proof::Token).or(asked.ticket.as_deref().map(Proof::Ticket));
     if let Some(proof) = shown {
-        return auth::actor(&app.chat, proof).await?.ok_or(Refusal::LogIn);
+        return Ok((auth::actor(&app.chat, proof).await?.ok_or(Refusal::LogIn)?, true));
     }
     let session = session::of_request(headers, &app.settings, &app.sessions).ok_or(Refusal::LogIn)?;
     // A cookie comes along from any site that opens a socket here, so the origin must be ours, and named.
@@ -51,5 +74,5 @@ async fn who(app: &App, parts: &Parts, asked: &Asked) -> Result<Actor, Refusal> 
     if !headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).is_some_and(|o| security.is_own(o, headers)) {
         return Err(Refusal::CrossSite);
     }
-    auth::actor(&app.chat, Proof::Session(&session)).await?.ok_or(Refusal::LogIn)
+    Ok((auth::actor(&app.chat, Proof::Session(&session)).await?.ok_or(Refusal::LogIn)?, false))
 }
