@@ -1,12 +1,22 @@
-//! Programs of others, as they are: a terminal's WebSocket client, and one that tries everything that the API says
+//! Programs of others, as they are: a terminal's WebSocket client, the examples, and one that tries everything that the API says
 //! of itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::support::{Bot, Engine, PASSWORD, Program, Socket, TestApp, Tool, eventually, on_both, programs};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+fn python(script: &str) -> Command {
+    let mut command = Command::new(programs("python").join("python"));
+    command.arg(example(script));
+    command
+}
 
 /// `schemathesis run` on the API with a token: what it reports, unless it found nothing.
 async fn tried(bot: &Bot, which: [&str; 2]) -> Result<(), String> {
@@ -62,6 +72,57 @@ on_both! {
         terminal.prints("\"type\":\"welcome\"").await;
         terminal.type_in("hi all").await;
         terminal.prints("\"text\":\"hi all\"").await;
+    }
+
+    async fn the_bash_example_does_what_it_says(app: TestApp) {
+        app.sign_up("ada").await;
+        let mut command = Command::new(example("chat.sh"));
+        command.args([&format!("http://{}", app.address()), "bob@example.org", "bob", PASSWORD]);
+        let output = command.output().await.expect("bash runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines, [
+            "I am bob.",
+            "general: Everything that has no room of its own (2 members, 0 unread)",
+            "help: Questions, and people who know (0 members, 0 unread)",
+            "random: Whatever crosses your mind (0 members, 0 unread)",
+            "It is event 2 of random.",
+            "It is event 2 of random.",
+            "bob: Hello from a script",
+            "The token is worth nothing now: 401",
+        ]);
+    }
+
+    async fn the_python_examples_listen_and_answer(app: TestApp) {
+        let mut app = app;
+        let (ada, bob) = (app.sign_up("ada").await, app.register("bob").await);
+        let server = format!("http://{}", app.address());
+        let mut command = python("listen.py");
+        command.args([&server, "general"]).env("SNUG_TOKEN", bob.token());
+        let mut listener = Tool::run(command);
+        listener.prints("# listening to general as bob").await;
+        let dicebot = || {
+            let mut command = python("bot.py");
+            command.args([&server, "dicebot", "general"]).env("SNUG_PASSWORD", PASSWORD);
+            Tool::run(command)
+        };
+        let mut bot = dicebot();
+        bot.prints("# dicebot is in general").await;
+        ada.post("general", "!roll").await;
+        assert_eq!(listener.prints("ada: ").await, "ada: !roll");
+        assert!(listener.prints("dicebot: ").await.starts_with("dicebot: ada rolls a "));
+        drop(bot);
+        dicebot().prints("# dicebot is in general").await;
+        // A server that goes and comes back at the same address: what was said meanwhile is printed, once.
+        let address = app.address();
+        app.set(|settings| settings.addr = address);
+        ada.post("general", "before").await;
+        app.restart().await;
+        ada.post("general", "after").await;
+        assert_eq!(listener.prints(": ").await, "ada: before");
+        assert_eq!(listener.prints(": ").await, "ada: after");
+        bob.act("/api/auth/logout").await;
     }
 }
 
