@@ -5,11 +5,14 @@
 //! that asked for the subprotocol [`LINES`]. Adding an event or a field is not a new version: who reads ignores what it
 //! does not know. [`VERSION`] grows when an old client would misunderstand.
 
+pub mod api;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The version of this protocol, named in [`Event::Welcome`].
@@ -38,7 +41,7 @@ pub const UNREAD_MAX: u32 = 100;
 pub const QUERY_MAX: usize = 64;
 
 /// A place in a room's log: 1, 2, 3, … without a gap; 0 is before the first event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Seq(pub i64);
 
@@ -60,12 +63,12 @@ impl fmt::Display for Seq {
 }
 
 /// A moment: whole microseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
 /// After how long without a message a room closes by itself. On the wire, in forms and in settings: `never`, `hour`, …
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Idle {
     #[default]
@@ -141,8 +144,9 @@ impl std::error::Error for Malformed {}
 
 /// A room's name in addresses and on the wire: lower-case ASCII letters, digits and single hyphens between them, 1 to
 /// [`SLUG_MAX`] bytes. It never changes, whatever the room is called later.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, example = "general")]
 pub struct Slug(String);
 
 impl Slug {
@@ -184,7 +188,7 @@ impl fmt::Display for Slug {
 }
 
 /// A person, as others see them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Person {
     /// The username: unique, without `@`.
     pub user: String,
@@ -235,7 +239,7 @@ pub enum Command {
 }
 
 /// A message, as its room sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     pub room: Slug,
     pub seq: Seq,
@@ -248,7 +252,7 @@ pub struct Message {
 }
 
 /// Someone has become or ceased to be a member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Membership {
     pub room: Slug,
     pub seq: Seq,
@@ -258,18 +262,28 @@ pub struct Membership {
 }
 
 /// A room has been closed, or opened again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Closure {
     pub room: Slug,
     pub seq: Seq,
     /// Who did it; none when it closed by itself, having been idle.
     #[serde(flatten)]
+    #[schema(value_type = Somebody)]
     pub by: Option<Person>,
     pub at: Micros,
 }
 
+/// Who did something, in the description of the API: both are absent where nobody did.
+#[derive(ToSchema)]
+pub struct Somebody {
+    /// The username.
+    pub user: Option<String>,
+    /// The display name, where it is another.
+    pub name: Option<String>,
+}
+
 /// What a member's client knows of a room without having its messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RoomState {
     pub room: Slug,
     pub name: String,
@@ -284,7 +298,7 @@ pub struct RoomState {
 }
 
 /// Who is in a room right now: members with a live connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Presence {
     pub room: Slug,
     /// How many people (not connections).
@@ -527,7 +541,7 @@ impl fmt::Display for Refusal {
             Self::TakenEmail => f.write_str("There is an account with that e-mail address already. Log in instead?"),
             Self::NoRoom => f.write_str("There is no such room."),
             Self::NotMember => f.write_str("You are not a member of this room. Join it first."),
-            Self::NotAllowed => f.write_str("That is not yours to do in this room. Ask whoever made it, or an administrator."),
+            Self::NotAllowed => f.write_str("That is not yours to do here. Ask whoever made the room, or an administrator."),
             Self::Closed => f.write_str("This room is closed. It can still be read."),
             Self::Conflict => f.write_str("Another message was already sent under this id."),
             Self::TooFast { retry_after_ms } => {
@@ -641,7 +655,7 @@ pub struct LoginItem {
 }
 
 /// Who is logged in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Me {
     pub id: Uuid,
     #[serde(flatten)]

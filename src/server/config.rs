@@ -20,6 +20,8 @@ pub enum ConfigError {
     File { file: String, why: String },
     #[error("{name} is {value}: allowed is {allowed}")]
     Bounds { name: &'static str, value: u32, allowed: String },
+    #[error("token_key is too short: at least {} bytes, please", TokenKey::MIN)]
+    TokenKey,
     #[error("the environment has {name}, which is no setting of snug; `snug serve --help` lists them")]
     Unknown { name: String },
 }
@@ -31,6 +33,15 @@ pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// Who may make rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomCreation {
+    #[default]
+    Everyone,
+    Admins,
 }
 
 impl clap::ValueEnum for Idle {
@@ -94,6 +105,33 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// What tokens are signed with. It shows nowhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct TokenKey(String);
+
+impl TokenKey {
+    /// The shortest, in bytes: as long as what comes of signing with it (RFC 7518, section 3.2).
+    const MIN: usize = 32;
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<String> for TokenKey {
+    fn from(key: String) -> Self {
+        Self(key)
+    }
+}
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// A network of addresses, such as `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -151,6 +189,26 @@ impl TryFrom<String> for Networks {
     }
 }
 
+/// Origins, as browsers write them (`https://chat.example.org`), separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origins(pub Vec<String>);
+
+impl FromStr for Origins {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let origins = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        origins.map(|part| part.parse::<PublicUrl>().map(|url| url.origin)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl TryFrom<String> for Origins {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 macro_rules! settings {
     (
         plain { $( $(#[doc = $doc:literal])+ $name:ident ($env:literal): $type:ty = $default:expr; )* }
@@ -194,6 +252,9 @@ macro_rules! settings {
                     let allowed = concat!($least, " to ", $most).to_owned();
                     return Err(ConfigError::Bounds { name: stringify!($lname), value: settings.$lname, allowed });
                 } )*
+                if settings.token_key.as_ref().is_some_and(|key| key.as_bytes().len() < TokenKey::MIN) {
+                    return Err(ConfigError::TokenKey);
+                }
                 Ok(settings)
             }
         }
@@ -211,8 +272,12 @@ settings! {
         data ("SNUG_DATA"): PathBuf = PathBuf::from("data");
         /// Networks of the reverse proxies whose X-Forwarded-For is believed, separated by commas. [default: none]
         trusted_proxy ("SNUG_TRUSTED_PROXY"): Networks = Networks::default();
+        /// Origins whose scripts may use the API, separated by commas. [default: none]
+        cors_origins ("SNUG_CORS_ORIGINS"): Origins = Origins::default();
         /// After how long without a message a room closes, where who makes it does not choose. [default: never]
         room_idle ("SNUG_ROOM_IDLE"): Idle = Idle::Never;
+        /// Who may make rooms. [default: everyone]
+        room_creation ("SNUG_ROOM_CREATION"): RoomCreation = RoomCreation::Everyone;
         /// How log lines are written. [default: text]
         log_format ("SNUG_LOG_FORMAT"): LogFormat = LogFormat::Text;
     }
@@ -221,6 +286,8 @@ settings! {
         database_url ("DATABASE_URL"): DatabaseUrl;
         /// The address that people type, such as https://chat.example.org. [default: whatever they came by]
         public_url ("SNUG_PUBLIC_URL"): PublicUrl;
+        /// What programs' tokens are signed with: at least 32 bytes. [default: made at the first start, kept in the database]
+        token_key ("SNUG_TOKEN_KEY"): TokenKey;
     }
     limits {
         /// Characters in a message.

@@ -6,6 +6,7 @@
 mod support;
 
 mod accounts;
+mod api;
 mod finding;
 mod idle;
 mod limits;
@@ -13,9 +14,13 @@ mod log;
 mod ordering;
 mod pages;
 mod program;
+mod programs;
 mod protocol;
+mod rest;
+mod room_socket;
 mod rooms;
 mod settings;
 mod slow_reader;
 mod snapshot;
 mod socket;
+mod tokens;

@@ -7,6 +7,7 @@ use snug::server::config::Settings;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
+use super::bot::Bot;
 use super::person::{PASSWORD, Person, Visitor};
 use super::postgres::Postgres;
 
@@ -136,6 +137,29 @@ impl TestApp {
     #[must_use]
     pub fn visitor(&self) -> Visitor {
         Visitor::new(self.client.clone(), self.address.clone(), self.origin.clone())
+    }
+
+    /// A program without a token.
+    #[must_use]
+    pub fn bot(&self) -> Bot {
+        Bot::new(self.client.clone(), self.address.clone())
+    }
+
+    /// A program with an account of its own.
+    pub async fn register(&self, user: &str) -> Bot {
+        self.bot().register(user).await
+    }
+
+    /// The SQLite file, as bytes, with what is not yet merged into it.
+    #[must_use]
+    pub fn file(&self) -> Vec<u8> {
+        let parts = ["snug.db", "snug.db-wal"].map(|name| std::fs::read(self.settings.data.join(name)).unwrap_or_default());
+        parts.concat()
+    }
+
+    /// Changes the settings for the next start.
+    pub fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
     }
 
     /// A new account, logged in, in the rooms of a newcomer.

@@ -4,17 +4,21 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses another part of this")]
 
 mod app;
+mod bot;
 mod person;
 mod postgres;
 mod program;
 mod socket;
+mod tool;
 mod wait;
 
 pub use app::{Engine, TestApp, World};
+pub use bot::Bot;
 pub use person::{PASSWORD, Person, Reply, Visitor};
 pub use postgres::Postgres;
 pub use program::Program;
 pub use socket::{Closed, Hello, Socket};
+pub use tool::{Tool, programs};
 pub use wait::{PATIENCE, eventually, within};
 
 use snug::protocol::{Command, Seq, Slug};

@@ -56,6 +56,25 @@ impl Reply {
         self.header(LOCATION.as_str())
     }
 
+    /// What a JSON answer says.
+    #[must_use]
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}, in {} {:?}", self.status, self.body))
+    }
+
+    /// The code of a problem, which is of the one shape that the API has for them.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.body);
+        assert_eq!(self.header("cache-control"), "no-store");
+        let problem: serde_json::Value = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["type"], "about:blank");
+        let said = |part: &str| problem[part].as_str().filter(|said| !said.is_empty()).expect("a problem is said").to_owned();
+        assert!(!said("title").is_empty() && !said("detail").is_empty());
+        said("code")
+    }
+
     /// The refusal in a JSON answer.
     #[must_use]
     pub fn refusal(&self) -> Refusal {

@@ -17,8 +17,9 @@ pub struct Program {
     log: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// Lines of its log that are kept, to be shown when a test fails.
-const KEPT: usize = 50;
+/// Lines of its log that are kept, and of those the ones that are shown when a test fails.
+const KEPT: usize = 100_000;
+const SHOWN: usize = 50;
 
 impl Program {
     /// Starts `program serve --addr 127.0.0.1:0 …` and waits until it listens.
@@ -32,11 +33,13 @@ impl Program {
     }
 
     /// Runs a server that says in its log where it listens. Neither the environment (but the path) nor a settings file
-    /// in the working folder reaches it: what is set for the tests is no setting of the server's.
+    /// in the working folder reaches it, but what `command` sets: what is set for the tests is no setting of the server's.
     pub fn run(mut command: Command) -> Self {
+        let own: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
         let mut child = command
             .current_dir(std::env::temp_dir())
             .env_clear()
+            .envs(own)
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -85,6 +88,14 @@ impl Program {
     /// The last lines of its log.
     #[must_use]
     pub fn log(&self) -> String {
+        let said = self.said();
+        let lines: Vec<_> = said.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+    }
+
+    /// Everything that it has said.
+    #[must_use]
+    pub fn said(&self) -> String {
         Vec::from(self.log.lock().expect("nothing panics while it holds this").clone()).join("\n")
     }
 

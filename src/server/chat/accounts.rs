@@ -6,19 +6,22 @@ use uuid::Uuid;
 
 use super::passwords::{self, Verdict};
 use super::programs::program;
+use super::tokens::TOKEN_LASTS;
 use super::writer::{Newcomer, Write};
 use super::{Actor, Chat, fault, filled, names, now};
 use crate::protocol::{Field, LoginItem, Micros, PASSWORD_MAX, Refusal};
 use crate::server::live::Closing;
-use crate::server::store::accounts::NewAccount;
+use crate::server::store::accounts::{NewAccount, NewLogin};
 use crate::server::store::{AccountId, LoginId, UserId};
 
 /// Days after which a login that was not used is over: as long as its session slides.
 pub const LOGIN_DAYS: i64 = 30;
 
-/// From where a login is made.
+/// From where a login is made, and for what.
 #[derive(Clone, Debug)]
 pub struct Origin {
+    /// Made for a program, which gets a token for it; then it is over after 24 hours. Otherwise it lasts while its session does.
+    pub program: bool,
     pub address: IpAddr,
     /// The `User-Agent`, cut to 200 characters.
     pub agent: String,
@@ -73,7 +76,12 @@ impl Chat {
 
     async fn start_login(&self, account: AccountId, from: &Origin) -> Result<LoginId, Refusal> {
         let login = LoginId(Uuid::new_v4());
-        self.store().add_login(login, account, &from.address.to_string(), &from.agent, now()).await.map_err(fault)?;
+        let at = now();
+        // Whole seconds, as tokens count.
+        let until = from.program.then(|| Micros((at.0 + TOKEN_LASTS) / 1_000_000 * 1_000_000));
+        let address = from.address.to_string();
+        let new = NewLogin { id: login, account, address: &address, agent: &from.agent, at, until };
+        self.store().add_login(&new).await.map_err(fault)?;
         Ok(login)
     }
 
@@ -121,8 +129,9 @@ impl Chat {
     /// # Errors
     /// A fault.
     pub async fn list_logins(&self, actor: &Actor) -> Result<Vec<LoginItem>, Refusal> {
-        let since = Micros(now().0 - LOGIN_DAYS * 24 * 3600 * 1_000_000);
-        let rows = self.store().logins(actor.account, since).await.map_err(fault)?;
+        let at = now();
+        let since = Micros(at.0 - LOGIN_DAYS * 24 * 3600 * 1_000_000);
+        let rows = self.store().logins(actor.account, since, at).await.map_err(fault)?;
         let item = |row: crate::server::store::accounts::LoginRow| LoginItem {
             current: row.id == actor.login.0,
             id: row.id,

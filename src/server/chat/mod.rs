@@ -8,6 +8,7 @@ mod names;
 mod passwords;
 mod programs;
 mod rooms;
+mod tokens;
 mod writer;
 
 use std::fmt;
@@ -15,8 +16,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{Quota, RateLimiter};
+use governor::clock::{Clock, DefaultClock, QuantaInstant};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{NotUntil, Quota, RateLimiter};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,6 +28,7 @@ pub use self::accounts::{LOGIN_DAYS, Origin};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
+use self::tokens::Tokens;
 pub(super) use self::writer::Reply;
 pub use self::writer::Sent;
 use self::writer::Write;
@@ -32,9 +36,10 @@ use super::config::Settings;
 use super::live::Hub;
 use super::store::accounts::UserRow;
 use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
-use crate::protocol::{Field, Idle, Me, Person, Refusal, Slug};
+use crate::protocol::{Field, Idle, Me, Micros, Person, Refusal, Slug};
 
-type SendLimit = RateLimiter<UserId, governor::state::keyed::DashMapStateStore<UserId>, DefaultClock>;
+type SendLimit = RateLimiter<UserId, DashMapStateStore<UserId>, DefaultClock>;
+type RequestLimit = RateLimiter<UserId, DashMapStateStore<UserId>, DefaultClock, StateInformationMiddleware>;
 
 /// Who acts, and by which login.
 #[derive(Clone, Debug)]
@@ -44,12 +49,14 @@ pub struct Actor {
     pub login: LoginId,
     pub person: Person,
     pub admin: bool,
+    /// When the login is over by itself: that of a program.
+    pub until: Option<Micros>,
 }
 
 impl Actor {
     fn new(row: UserRow, login: LoginId) -> Self {
         let person = log::person(row.username, row.display_name);
-        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin }
+        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin, until: row.until_at.map(Micros) }
     }
 
     /// What this person may know of themselves.
@@ -75,16 +82,18 @@ struct Inner {
     /// The identity of the database: see [`Event::Welcome`](crate::protocol::Event::Welcome).
     epoch: Uuid,
     passwords: Passwords,
+    tokens: Tokens,
     sends: SendLimit,
+    requests: RequestLimit,
     writes: mpsc::Sender<Write>,
     settings: Settings,
 }
 
 /// Now.
 #[must_use]
-pub fn now() -> crate::protocol::Micros {
+pub fn now() -> Micros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    crate::protocol::Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// What people are told of a fault of ours; the log has the rest.
@@ -93,7 +102,25 @@ pub fn fault(error: StoreError) -> Refusal {
     if error.is_away() { Refusal::Unavailable } else { Refusal::Internal }
 }
 
-/// How many keys of the send limit are tidied at: people who have been quiet are forgotten.
+/// How many requests a person may still make through the API at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// At most, after a rest of [`BURST_SECONDS`].
+    pub of: u32,
+    pub left: u32,
+}
+
+/// Seconds' worth of commands, or of requests, that may come at once.
+pub const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+
+/// So many a second, and [`BURST_SECONDS`] times that at once.
+#[must_use]
+pub fn command_quota(settings: &Settings) -> Quota {
+    let rate = NonZeroU32::new(settings.command_rate).unwrap_or(NonZeroU32::MIN);
+    Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_SECONDS))
+}
+
+/// How many keys of a limit are tidied at: people who have been quiet are forgotten.
 const TIDY_AT: usize = 10_000;
 
 impl Chat {
@@ -109,8 +136,14 @@ impl Chat {
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
             .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
+        let tokens = match &settings.token_key {
+            Some(key) => Tokens::new(key.as_bytes()),
+            None => Tokens::new(&store.token_key(&Tokens::fresh_key()).await?),
+        };
+        let sends = RateLimiter::keyed(quota);
+        let requests = RateLimiter::keyed(command_quota(&settings)).with_middleware();
         let passwords = Passwords::new(&settings);
-        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, sends: RateLimiter::keyed(quota), writes, settings })))
+        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, tokens, sends, requests, writes, settings })))
     }
 
     #[must_use]
@@ -138,7 +171,7 @@ impl Chat {
     /// # Errors
     /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
     pub async fn actor(&self, login: LoginId) -> Result<Option<Actor>, Refusal> {
-        let row = self.0.store.user_of_login(login).await.map_err(fault)?;
+        let row = self.0.store.user_of_login(login, now()).await.map_err(fault)?;
         Ok(row.map(|row| Actor::new(row, login)))
     }
 
@@ -186,10 +219,23 @@ impl Chat {
             sends.retain_recent();
             sends.shrink_to_fit();
         }
-        sends.check_key(&user).map_err(|not_until| {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            Refusal::TooFast { retry_after_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1) }
-        })
+        sends.check_key(&user).map_err(|not_until| too_fast(&not_until))
+    }
+
+    /// Counts a request of the API, which anyone may make as fast as a connection may send commands.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`], with the allowance that is used up.
+    pub fn allow_request(&self, actor: &Actor) -> Result<Allowance, (Allowance, Refusal)> {
+        let requests = &self.0.requests;
+        if requests.len() > TIDY_AT {
+            requests.retain_recent();
+            requests.shrink_to_fit();
+        }
+        let state = requests
+            .check_key(&actor.user)
+            .map_err(|not_until| (Allowance { of: not_until.quota().burst_size().get(), left: 0 }, too_fast(&not_until)))?;
+        Ok(Allowance { of: state.quota().burst_size().get(), left: state.remaining_burst_capacity() })
     }
 
     /// Makes sure that the database answers.
@@ -207,6 +253,12 @@ impl Chat {
             let _done = answered.await;
         }
     }
+}
+
+/// When to try again, as a refusal.
+pub fn too_fast(not_until: &NotUntil<QuantaInstant>) -> Refusal {
+    let wait = not_until.wait_time_from(DefaultClock::default().now());
+    Refusal::TooFast { retry_after_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1) }
 }
 
 /// The slug that a client sent.

@@ -2,13 +2,15 @@
 
 use super::writer::{MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
+use crate::protocol::api::{Logged, Member, Members, Messages, Role, Room, Rooms};
 use crate::protocol::{
     Event, Field, FoundRoom, FoundRooms, Idle, Micros, Presence, QUERY_MAX, ROOM_NAME_MAX, Refusal, RoomItem, RoomPage,
     RoomState, Seq, Slug, TOPIC_MAX,
 };
+use crate::server::config::RoomCreation;
 pub use crate::server::store::log::Page;
-use crate::server::store::rooms::{self, FoundRow, RoomRow, Search, Turn};
-use crate::server::store::{RoomId, UserId, log};
+use crate::server::store::rooms::{self, FoundRow, MemberRow, RoomRow, Search, Turn};
+use crate::server::store::{RoomId, StoreError, UserId, log};
 
 /// Messages on a page of a room.
 const PAGE: usize = 50;
@@ -16,6 +18,8 @@ const PAGE: usize = 50;
 const LIVELY: i64 = 8;
 /// Rooms on a page of all of them.
 const FOUND: u32 = 30;
+/// Rooms, or members, on a page that a program gets.
+const LISTED: usize = 100;
 
 impl Chat {
     /// One's own rooms, then the [`LIVELY`] ones among those that one could join, each group by name.
@@ -70,17 +74,97 @@ impl Chat {
         Ok(FoundRooms { rooms, total, page, pages })
     }
 
+    /// A page of the rooms that one is in or could join, by slug: what comes after the slug `after`, or the first.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn page_rooms(&self, actor: &Actor, after: Option<&Slug>) -> Result<Rooms, Refusal> {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let after = after.map_or("", Slug::as_str);
+        let mut rows = rooms::visible(&mut tx.conn(), actor.user, after, one_more(LISTED)).await.map_err(fault)?;
+        tx.commit().await.map_err(fault)?;
+        let more = rows.len() > LISTED;
+        rows.truncate(LISTED);
+        let rooms = rows.into_iter().map(|row| seen(actor, row)).collect::<Result<Vec<_>, _>>()?;
+        let next = rooms.last().filter(|_| more).map(|room| room.room.clone());
+        Ok(Rooms { rooms, next })
+    }
+
+    /// A room, as one sees it: member or not.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], or a fault.
+    pub async fn show_room(&self, actor: &Actor, room: &Slug) -> Result<Room, Refusal> {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let row = rooms::one(&mut tx.conn(), actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
+        tx.commit().await.map_err(fault)?;
+        seen(actor, row)
+    }
+
+    /// A page of a room's members, by username: what comes after the username `after`, or the first.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], [`Refusal::NotMember`], or a fault.
+    pub async fn list_members(&self, actor: &Actor, room: &Slug, after: Option<&str>) -> Result<Members, Refusal> {
+        let mut tx = self.store().read().await.map_err(fault)?;
+        let conn = &mut tx.conn();
+        let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
+        if !row.member() {
+            return Err(Refusal::NotMember);
+        }
+        let after = names::username_key(after.unwrap_or_default());
+        let mut rows = rooms::members(conn, row.id, &after, one_more(LISTED)).await.map_err(fault)?;
+        tx.commit().await.map_err(fault)?;
+        let more = rows.len() > LISTED;
+        rows.truncate(LISTED);
+        let members = rows.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
+        let next = members.last().filter(|_| more).map(|member| member.by.user.clone());
+        Ok(Members { members, next })
+    }
+
     /// Makes a room, with oneself as its first member. It closes after `idle` without a message; where that is not chosen, the
     /// server's setting holds.
     ///
     /// # Errors
-    /// A refusal that names its field; [`Refusal::TooMany`] when one has made as many as the server allows; or a fault.
+    /// A refusal that names its field; [`Refusal::NotAllowed`] where only administrators make rooms; [`Refusal::TooMany`] when one
+    /// has made as many as the server allows; or a fault.
     pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str, idle: Option<Idle>) -> Result<Slug, Refusal> {
+        if !self.may_create(actor) {
+            return Err(Refusal::NotAllowed);
+        }
         let name = names::line(filled(name, Field::Name)?, ROOM_NAME_MAX, Field::Name)?;
         let topic = names::line(topic, TOPIC_MAX, Field::Topic)?;
         let idle = idle.unwrap_or(self.settings().room_idle);
-        let make = MakeRoom { slug: names::slug(&name), name, topic, idle, by: actor.person.clone(), user: actor.user };
+        let (slug, by, user) = (names::slug(&name), actor.person.clone(), actor.user);
+        let make = MakeRoom { slug, exact: false, name, topic, idle, by, user };
         self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
+    }
+
+    fn may_create(&self, actor: &Actor) -> bool {
+        match self.settings().room_creation {
+            RoomCreation::Everyone => true,
+            RoomCreation::Admins => actor.admin,
+        }
+    }
+
+    /// Becomes a member of the room at this very slug; where there is none and one may make rooms, it is made, and called by its
+    /// slug.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], [`Refusal::Closed`], [`Refusal::TooMany`], or a fault.
+    pub async fn enter(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        match self.join(actor, room).await {
+            Err(Refusal::NoRoom) if self.may_create(actor) => {}
+            outcome => return outcome,
+        }
+        let (slug, idle, by) = (room.to_string(), self.settings().room_idle, actor.person.clone());
+        let make = MakeRoom { name: slug.clone(), slug, exact: true, topic: String::new(), idle, by, user: actor.user };
+        match self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await {
+            Ok(_) => Ok(()),
+            // Someone was quicker, or it is one that this person may not see: joining says which.
+            Err(Refusal::NoRoom) => self.join(actor, room).await,
+            Err(why) => Err(why),
+        }
     }
 
     /// Becomes a member. Who is one already stays one.
@@ -144,7 +228,7 @@ impl Chat {
     /// Everything in `room` up to `seq` has been read; a cursor never moves back, nor past the log's end.
     ///
     /// # Errors
-    /// A fault.
+    /// [`Refusal::NoRoom`], [`Refusal::NotMember`], or a fault.
     pub async fn mark_read(&self, actor: &Actor, room: &Slug, seq: Seq) -> Result<(), Refusal> {
         let (room, user) = (room.clone(), actor.user);
         self.write(|answer| Write::Read { room, user, seq, answer }).await
@@ -181,6 +265,20 @@ impl Chat {
         })
     }
 
+    /// A page of a room's log, as [`Chat::read_room`] reads it, for members only.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoom`], [`Refusal::NotMember`], or a fault.
+    pub async fn read_log(&self, actor: &Actor, room: &Slug, page: Page) -> Result<Messages, Refusal> {
+        let read = self.read_room(actor, room, page).await?;
+        if !read.member {
+            return Err(Refusal::NotMember);
+        }
+        let events: Vec<_> = read.events.into_iter().filter_map(Logged::of).collect();
+        let after = events.last().filter(|_| read.newer).map(Logged::seq);
+        Ok(Messages { room: read.room, epoch: read.epoch, as_of: read.as_of, events, before: read.older, after })
+    }
+
     /// The ids of one's rooms: what to listen to before reading [`Chat::joined`].
     pub(in crate::server) async fn joined_ids(&self, user: UserId) -> Result<Vec<RoomId>, Refusal> {
         rooms::joined_ids(self.store(), user).await.map_err(fault)
@@ -208,6 +306,38 @@ impl Chat {
         tx.commit().await.map_err(fault)?;
         Ok(event)
     }
+}
+
+/// A row more than `most`: whether there is more.
+fn one_more(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX - 1) + 1
+}
+
+fn seen(actor: &Actor, row: RoomRow) -> Result<Room, Refusal> {
+    Ok(Room {
+        room: row.slug().map_err(fault)?,
+        member: row.member(),
+        closed: row.closed,
+        idle: row.idle().map_err(fault)?,
+        may_open: may_open(actor, row.created_by),
+        members: u32::try_from(row.member_count).unwrap_or_default(),
+        active_at: Micros(row.active_at),
+        seq: row.last(),
+        read: row.read(),
+        unread: row.unread(),
+        name: row.name,
+        topic: row.topic,
+    })
+}
+
+fn member(row: MemberRow) -> Result<Member, Refusal> {
+    let role = match row.role.as_str() {
+        "member" => Role::Member,
+        "moderator" => Role::Moderator,
+        "owner" => Role::Owner,
+        _ => return Err(fault(StoreError::Malformed("members.role"))),
+    };
+    Ok(Member { by: log::person(row.username, row.display_name), role, since: Seq(row.since_seq) })
 }
 
 fn found(row: FoundRow) -> Result<FoundRoom, Refusal> {

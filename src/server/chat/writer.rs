@@ -96,6 +96,8 @@ pub(super) struct Newcomer {
 pub(super) struct MakeRoom {
     /// The slug to begin from; a number is added where it is taken.
     pub slug: String,
+    /// That slug or none.
+    pub exact: bool,
     pub name: String,
     pub topic: String,
     pub idle: Idle,
@@ -346,11 +348,7 @@ impl Writer {
                 self.turn(conn, room, *user, by, *turn, now(), written).await.map(|done| done.map(|()| Done::Other))
             }
             Write::Read { room, user, seq, .. } => {
-                let moved = rooms::advance(conn, *user, room, *seq).await?;
-                if let Some((_, seq, unread)) = moved {
-                    written.cursors.push((*user, Event::Read { room: room.clone(), seq, unread }));
-                }
-                Ok(Ok(Done::Other))
+                self.read(conn, room, *user, *seq, written).await.map(|done| done.map(|()| Done::Other))
             }
             Write::MakeRoom(make, _) => self.make_room(conn, make, written).await.map(|done| done.map(Done::Made)),
             Write::SetClosed { room, closed, actor, .. } => {
@@ -399,6 +397,26 @@ impl Writer {
         rooms::turn(conn, place.id, user, "member", turn, seq, at).await?;
         written.news.push(membership(place.id, room, user, by, turn, seq, at));
         Ok(Ok(()))
+    }
+
+    async fn read(
+        &self,
+        conn: &mut Conn<'_>,
+        room: &Slug,
+        user: UserId,
+        seq: Seq,
+        written: &mut Written,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        if let Some((_, seq, unread)) = rooms::advance(conn, user, room, seq).await? {
+            written.cursors.push((user, Event::Read { room: room.clone(), seq, unread }));
+            return Ok(Ok(()));
+        }
+        // It did not move: there is nothing to do, or it is nothing of theirs.
+        Ok(match rooms::one(conn, user, room).await? {
+            Some(row) if row.member() => Ok(()),
+            Some(_) => Err(Refusal::NotMember),
+            None => Err(Refusal::NoRoom),
+        })
     }
 
     /// Nothing changes, and the place that was taken is free again.
@@ -458,6 +476,9 @@ impl Writer {
             return Ok(Err(Refusal::TooMany));
         }
         let taken = rooms::slugs_like(conn, &make.slug).await?;
+        if make.exact && taken.contains(&make.slug) {
+            return Ok(Err(Refusal::NoRoom));
+        }
         let slug = Slug::new(names::free_slug(&make.slug, &taken)).map_err(|_| StoreError::Malformed("a new slug"))?;
         let (id, at) = (RoomId::fresh(), now());
         let MakeRoom { name, topic, idle, user, .. } = make;

@@ -206,7 +206,7 @@ mod tests {
     fn connection(queue_bytes: usize) -> Connection {
         let person = Person { user: "ada".to_owned(), name: None };
         let (user, account, login) = (UserId::fresh(), AccountId::fresh(), LoginId(Uuid::new_v4()));
-        Connection::new(1, Actor { user, account, login, person, admin: false }, queue_bytes)
+        Connection::new(1, Actor { user, account, login, person, admin: false, until: None }, queue_bytes)
     }
 
     fn event(seq: i64) -> Waiting {

@@ -6,15 +6,13 @@
 //! dropped.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, RateLimiter};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -22,7 +20,7 @@ use uuid::Uuid;
 use super::connection::{Closing, Connection, Waiting};
 use super::hub::{Hub, json};
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
-use crate::server::chat::{Actor, Chat, Reply, fault, room_state};
+use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, too_fast};
 use crate::server::store::RoomId;
 
 /// Bytes of a frame in which events are joined, about.
@@ -30,9 +28,6 @@ const FRAME: usize = 64 * 1024;
 
 /// How long the end of a connection may take: the close frame, and the client's answer.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How many seconds' worth of commands may come at once.
-const COMMAND_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
@@ -46,18 +41,26 @@ pub struct Sockets {
     pub tasks: TaskTracker,
 }
 
+/// What a socket is opened for.
+#[derive(Clone, Debug)]
+pub struct Purpose {
+    /// The room that it is in at once, without a `hello`: text that is no JSON object is a message to it.
+    pub room: Option<Slug>,
+    /// It is a program's: it is asked now and then whether it is still there, which a page says by itself.
+    pub program: bool,
+}
+
 impl Sockets {
     /// Answers an upgrade whose login and origin have been checked. Buffers are small: most sockets are idle, and what an idle
     /// one costs is what bounds how many there may be.
     ///
     /// # Errors
     /// [`Refusal::TooMany`].
-    pub fn upgrade(&self, upgrade: WebSocketUpgrade, actor: Actor) -> Result<Response, Refusal> {
+    pub fn upgrade(&self, upgrade: WebSocketUpgrade, actor: Actor, purpose: Purpose) -> Result<Response, Refusal> {
         let settings = self.chat.settings();
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
         let registered = Registered::new(&self.chat, actor)?;
-        let rate = NonZeroU32::new(settings.command_rate).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(rate).allow_burst(rate.saturating_mul(COMMAND_BURST));
+        let quota = command_quota(settings);
         let upgrade = upgrade
             .protocols([protocol::LINES])
             .read_buffer_size(1024)
@@ -73,6 +76,7 @@ impl Sockets {
                 slugs: HashMap::new(),
                 commands: RateLimiter::direct(quota),
                 greeted: false,
+                purpose,
                 lines,
                 build,
                 registered,
@@ -115,6 +119,7 @@ struct Session {
     /// The client takes several events in one frame, one a line.
     lines: bool,
     greeted: bool,
+    purpose: Purpose,
     /// The last event of each room that the client was told.
     cursors: HashMap<RoomId, Seq>,
     slugs: HashMap<Slug, RoomId>,
@@ -202,7 +207,18 @@ impl Session {
         }
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
         let connection = Arc::clone(&self.registered.connection);
+        // A token's login is over by itself, and its socket with it.
+        let over =
+            self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
         let mut heard = Instant::now() + HELLO.min(idle);
+        if let Some(room) = self.purpose.room.clone() {
+            heard = Instant::now() + idle;
+            let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
+            self.send(socket, frames).await?;
+            self.look(Some(&room)).await;
+        }
+        let quiet = idle / 3;
+        let mut ask = Instant::now() + quiet;
         loop {
             tokio::select! {
                 frame = socket.recv() => {
@@ -212,6 +228,7 @@ impl Session {
                         Some(Ok(frame)) => frame,
                     };
                     heard = Instant::now() + idle;
+                    ask = Instant::now() + quiet;
                     match frame {
                         Frame::Text(text) => self.command(socket, text.as_str()).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
@@ -220,7 +237,14 @@ impl Session {
                     }
                 }
                 () = connection.woken() => self.flush(socket).await?,
+                () = sleep_until(ask), if self.purpose.program => {
+                    ask = Instant::now() + quiet;
+                    let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
+                    // A client that is gone is found out by reading.
+                    let _gone = timeout(patience, socket.send(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                }
                 () = sleep_until(heard) => return Err(Closing::Silent),
+                () = sleep_until(over.unwrap_or(heard)), if over.is_some() => return Err(Closing::LoginEnded),
             }
         }
     }
@@ -361,14 +385,17 @@ impl Session {
     }
 
     async fn command(&mut self, socket: &mut WebSocket, text: &str) -> Result<(), Closing> {
+        if let Some(room) = self.purpose.room.as_ref().filter(|_| !text.starts_with('{')) {
+            let reply = Reply::Connection(Arc::clone(&self.registered.connection));
+            self.chat.send_with(self.me(), room, Uuid::now_v7(), text.to_owned(), reply).await;
+            return Ok(());
+        }
         let command = serde_json::from_str(text);
         // Messages have a limit of their own, by person.
         if !matches!(command, Ok(Command::Send { .. }))
             && let Err(not_until) = self.commands.check()
         {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
-            self.refuse(None, Refusal::TooFast { retry_after_ms });
+            self.refuse(None, too_fast(&not_until));
             return Ok(());
         }
         let Ok(command) = command else {

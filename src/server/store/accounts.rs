@@ -13,6 +13,8 @@ pub struct UserRow {
     pub username: String,
     pub display_name: String,
     pub admin: bool,
+    /// When the login by which they were found is over by itself.
+    pub until_at: Option<i64>,
 }
 
 /// What is needed to check a password.
@@ -32,6 +34,18 @@ pub struct LoginRow {
     pub seen_at: i64,
     pub address: String,
     pub agent: String,
+}
+
+/// A login to start.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLogin<'a> {
+    pub id: LoginId,
+    pub account: AccountId,
+    pub address: &'a str,
+    pub agent: &'a str,
+    pub at: Micros,
+    /// When it is over by itself; none for that of a session.
+    pub until: Option<Micros>,
 }
 
 /// A new account with its user.
@@ -160,39 +174,34 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_login(
-        &self,
-        id: LoginId,
-        account: AccountId,
-        address: &str,
-        agent: &str,
-        at: Micros,
-    ) -> Result<(), StoreError> {
+    pub async fn add_login(&self, new: &NewLogin<'_>) -> Result<(), StoreError> {
         write_one!(self, c => sqlx::query(
-            "INSERT INTO logins (id, account_id, created_at, seen_at, address, agent) VALUES ($1, $2, $3, $3, $4, $5)",
+            "INSERT INTO logins (id, account_id, created_at, seen_at, address, agent, until_at) VALUES ($1, $2, $3, $3, $4, $5, $6)",
         )
-        .bind(id)
-        .bind(account)
-        .bind(at.0)
-        .bind(address)
-        .bind(agent)
+        .bind(new.id)
+        .bind(new.account)
+        .bind(new.at.0)
+        .bind(new.address)
+        .bind(new.agent)
+        .bind(new.until.map(|until| until.0))
         .execute(c)
         .await
         .map(|_| ()))?;
         Ok(())
     }
 
-    /// Who a login is of; none when it has ended, or the account is disabled.
+    /// Who a login is of; none when it has ended or is over at the moment `at`, or the account is disabled.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user_of_login(&self, login: LoginId) -> Result<Option<UserRow>, StoreError> {
+    pub async fn user_of_login(&self, login: LoginId, at: Micros) -> Result<Option<UserRow>, StoreError> {
         let found = read_one!(self, c => sqlx::query_as(
-            "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin
+            "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin, l.until_at
              FROM logins l JOIN accounts a ON a.id = l.account_id JOIN users u ON u.account_id = a.id
-             WHERE l.id = $1 AND l.ended_at IS NULL AND a.disabled_at IS NULL",
+             WHERE l.id = $1 AND l.ended_at IS NULL AND (l.until_at IS NULL OR l.until_at > $2) AND a.disabled_at IS NULL",
         )
         .bind(login)
+        .bind(at.0)
         .fetch_optional(c)
         .await)?;
         Ok(found)
@@ -229,17 +238,20 @@ impl Store {
         Ok(ended > 0)
     }
 
-    /// The account's logins that have not ended and were used since `since`, the latest used first; 100 at most.
+    /// The account's logins that have not ended by the moment `at` and were used since `since`, the latest used first; 100 at
+    /// most.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn logins(&self, account: AccountId, since: Micros) -> Result<Vec<LoginRow>, StoreError> {
+    pub async fn logins(&self, account: AccountId, since: Micros, at: Micros) -> Result<Vec<LoginRow>, StoreError> {
         let found = read_one!(self, c => sqlx::query_as(
             "SELECT id, created_at, seen_at, address, agent FROM logins
-             WHERE account_id = $1 AND ended_at IS NULL AND seen_at >= $2 ORDER BY seen_at DESC, id DESC LIMIT 100",
+             WHERE account_id = $1 AND ended_at IS NULL AND seen_at >= $2 AND (until_at IS NULL OR until_at > $3)
+             ORDER BY seen_at DESC, id DESC LIMIT 100",
         )
         .bind(account)
         .bind(since.0)
+        .bind(at.0)
         .fetch_all(c)
         .await)?;
         Ok(found)

@@ -9,6 +9,7 @@ pub mod append;
 pub mod log;
 pub mod rooms;
 pub mod sessions;
+pub mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -135,6 +135,44 @@ pub async fn one(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Optio
     Ok(on!(conn, c => sqlx::query_as(SQL).bind(user).bind(slug.as_str()).fetch_optional(c).await)?)
 }
 
+/// The rooms that `user` is in or could join, by slug: `limit` of them after the slug `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn visible(conn: &mut Conn<'_>, user: UserId, after: &str, limit: i64) -> Result<Vec<RoomRow>, StoreError> {
+    const SQL: &str = concat!(
+        room_columns!(),
+        " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
+          WHERE r.slug > $2 AND (m.user_id IS NOT NULL OR (r.kind = 'public' AND r.closed_at IS NULL)) ORDER BY r.slug LIMIT $3"
+    );
+    Ok(on!(conn, c => sqlx::query_as(SQL).bind(user).bind(after).bind(limit).fetch_all(c).await)?)
+}
+
+/// A current member of a room.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct MemberRow {
+    pub username: String,
+    pub display_name: String,
+    pub role: String,
+    pub since_seq: i64,
+}
+
+/// The current members of a room, by username without case: `limit` of them after the username `after`, as a key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn members(conn: &mut Conn<'_>, room: RoomId, after: &str, limit: i64) -> Result<Vec<MemberRow>, StoreError> {
+    Ok(on!(conn, c => sqlx::query_as(
+        "SELECT u.username, u.display_name, m.role, m.since_seq FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.room_id = $1 AND m.until_seq IS NULL AND u.username_key > $2 ORDER BY u.username_key LIMIT $3",
+    )
+    .bind(room)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(c)
+    .await)?)
+}
+
 /// A room that was looked for.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct FoundRow {

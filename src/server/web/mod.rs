@@ -2,7 +2,9 @@
 //! [`chat`](super::chat); none decides.
 
 pub mod actions;
+mod api;
 mod assets;
+mod auth;
 mod health;
 mod pages;
 mod security;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -29,7 +32,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 pub use self::assets::Assets;
-use super::chat::Chat;
+use super::chat::{Chat, Origin};
 use super::config::{Networks, Settings};
 use super::live::socket::Sockets;
 use super::store::sessions::Sessions;
@@ -66,7 +69,9 @@ pub fn router(app: App) -> Router {
         .merge(pages)
         .layer(compression)
         .merge(assets::router())
+        .merge(api::router(&app))
         .route("/ws", get(socket::upgrade))
+        .route("/ws/{room}", get(socket::upgrade_into))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(app.clone())
@@ -74,10 +79,11 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
         // Around everything that answers, so that no answer goes without its headers.
         .layer(middleware::from_fn_with_state(security, security::guard))
+        .layer(middleware::from_fn(api::problem::shape))
         .layer(middleware::from_fn(trace))
 }
 
-/// A refusal as JSON, with its status.
+/// A refusal as JSON, with its status; under `/api` it becomes a [problem](api::problem).
 pub fn refusal(why: &Refusal) -> Response {
     let status = StatusCode::from_u16(why.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, axum::Json(why)).into_response();
@@ -85,6 +91,7 @@ pub fn refusal(why: &Refusal) -> Response {
     if let Some(seconds) = retry_after(why) {
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
+    response.extensions_mut().insert(api::problem::Refused(why.clone()));
     response
 }
 
@@ -140,6 +147,20 @@ async fn trace(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// The most characters of a `User-Agent` that are kept with a login.
+const AGENT_MAX: usize = 200;
+
+/// From where a request comes, and whether it is a program's.
+fn from(app: &App, request: &Parts, program: bool) -> Origin {
+    let peer = request.extensions.get::<Peer>().copied();
+    let agent = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    Origin {
+        program,
+        address: client_address(peer, &request.headers, &app.settings.trusted_proxy),
+        agent: agent.chars().take(AGENT_MAX).collect(),
+    }
 }
 
 /// The client's address: the peer's, or what the nearest proxy that is not ours to trust says it is.

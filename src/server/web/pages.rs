@@ -15,15 +15,12 @@ use tower_sessions::Session;
 use super::actions::Asking;
 use super::security::Nonce;
 use super::zone::Zone;
-use super::{App, Peer, client_address, session};
+use super::{App, auth, from, session};
 use crate::app::form::Refused;
 use crate::app::request::{self, Trouble};
 use crate::app::shell;
 use crate::protocol::Refusal;
-use crate::server::chat::{Origin, now};
-
-/// The most bytes of a `User-Agent` that are kept with a login.
-const AGENT_MAX: usize = 200;
+use crate::server::chat::now;
 
 /// Any page.
 pub async fn page(State(app): State<App>, session: Session, request: Request) -> Response {
@@ -68,13 +65,8 @@ pub(super) fn see_other(to: &str) -> Response {
 
 /// Who asks. When that cannot be found out, the error has someone unknown, to render the trouble for.
 pub(super) async fn ask(app: &App, session: Session, request: &Parts) -> Result<Asking, (Refusal, Box<Asking>)> {
-    let peer = request.extensions.get::<Peer>().copied();
-    let agent = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let from = Origin {
-        address: client_address(peer, &request.headers, &app.settings.trusted_proxy),
-        agent: agent.chars().take(AGENT_MAX).collect(),
-    };
-    let actor = session::actor(&session, &app.chat).await;
+    let from = from(app, request, false);
+    let actor = auth::actor(&app.chat, auth::Proof::Session(&session)).await;
     let asking = |actor| Asking { chat: app.chat.clone(), session, actor, from };
     match actor {
         Ok(actor) => Ok(asking(actor)),

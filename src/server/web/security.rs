@@ -20,6 +20,8 @@ pub struct Security {
     /// The origin that people use, where it is set.
     origin: Option<String>,
     hsts: bool,
+    /// Other origins from which programs may write to the API.
+    others: Vec<String>,
     /// Another origin that pages may connect to: the reload socket under `cargo leptos watch`.
     reload: String,
 }
@@ -29,6 +31,7 @@ impl Security {
         let watched = std::env::var_os("LEPTOS_WATCH").is_some();
         Self {
             origin: settings.public_url.as_ref().map(|url| url.origin.clone()),
+            others: settings.cors_origins.0.clone(),
             hsts: settings.public_url.as_ref().is_some_and(|url| url.secure),
             reload: if watched { format!(" ws://127.0.0.1:{0} ws://localhost:{0}", leptos.reload_port) } else { String::new() },
         }
@@ -60,6 +63,16 @@ impl Security {
         }
     }
 
+    /// A write to the API. It shows a token, which no other site has, and programs that are no browsers say nothing of where they
+    /// are from; a browser that does is believed, and comes from here or from an origin that the settings name.
+    fn allows_call(&self, headers: &HeaderMap) -> bool {
+        match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
+            Some(Ok(origin)) => self.is_own(origin, headers) || self.others.iter().any(|other| other == origin),
+            Some(Err(_)) => false,
+            None => headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin"),
+        }
+    }
+
     /// Whether a browser takes the origin that a request came to for trustworthy: by https, or on the browser's own machine. On
     /// others it ignores what needs that, with a word in its console.
     fn is_trusted(&self, headers: &HeaderMap) -> bool {
@@ -83,11 +96,9 @@ impl Security {
 pub async fn guard(State(security): State<Arc<Security>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let trusted = security.is_trusted(request.headers());
-    let mut response = if reads || security.allows_write(request.headers()) {
-        next.run(request).await
-    } else {
-        super::refusal(&Refusal::CrossSite)
-    };
+    let api = request.uri().path().starts_with("/api/");
+    let allowed = reads || if api { security.allows_call(request.headers()) } else { security.allows_write(request.headers()) };
+    let mut response = if allowed { next.run(request).await } else { super::refusal(&Refusal::CrossSite) };
     let nonce = response.extensions().get::<Nonce>().cloned();
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&security.policy(nonce.as_ref().map(|nonce| &*nonce.0))) {

@@ -62,13 +62,12 @@ fn away(error: tower_sessions::session::Error) -> Refusal {
     Refusal::Unavailable
 }
 
-/// Who a session is of: the one function by which pages, server functions and sockets know who asks.
+/// The login that a session is of; who that is, [`auth`](super::auth) finds out.
 ///
 /// # Errors
-/// [`Refusal::Unavailable`] or [`Refusal::Internal`].
-pub async fn actor(session: &Session, chat: &Chat) -> Result<Option<Actor>, Refusal> {
-    let Some(login) = session.get::<Uuid>(LOGIN).await.map_err(away)? else { return Ok(None) };
-    chat.actor(LoginId(login)).await
+/// [`Refusal::Unavailable`].
+pub async fn login(session: &Session) -> Result<Option<LoginId>, Refusal> {
+    Ok(session.get::<Uuid>(LOGIN).await.map_err(away)?.map(LoginId))
 }
 
 /// Lets the session slide, once in a while.

@@ -1,35 +1,78 @@
 //! `GET /ws`: who may open a socket. Everything is checked before the upgrade.
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::Response;
-use axum::{RequestExt, extract::FromRequestParts};
+use serde::Deserialize;
 
+use super::auth::{self, Proof, bearer};
 use super::{App, refusal, session};
 use crate::protocol::Refusal;
+use crate::server::chat::{self, Actor};
+use crate::server::live::socket::Purpose;
+use crate::server::store::rooms::NEWCOMERS;
 use crate::server::web::security::Security;
 
-/// Opens a socket for the login of the session cookie, from this server's own pages.
-pub async fn upgrade(State(app): State<App>, mut request: Request) -> Response {
-    match checked(&app, &mut request).await {
+/// What a client that cannot set headers puts into the address. It stands in no log of ours; where a proxy writes one, a ticket
+/// is worth nothing any more by then.
+#[derive(Deserialize)]
+struct Asked {
+    token: Option<String>,
+    ticket: Option<String>,
+    /// The room to be in at once.
+    room: Option<String>,
+}
+
+/// Opens a socket for a program that shows a token or a ticket; or for the login of the session cookie, from this server's own
+/// pages.
+pub async fn upgrade(State(app): State<App>, request: Request) -> Response {
+    open(&app, request, None).await
+}
+
+/// `GET /ws/{room}`: the same as `GET /ws?room=…`.
+pub async fn upgrade_into(State(app): State<App>, Path(room): Path<String>, request: Request) -> Response {
+    open(&app, request, Some(room)).await
+}
+
+async fn open(app: &App, request: Request, room: Option<String>) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match checked(app, &mut parts, room).await {
         Ok(response) => response,
         Err(why) => refusal(&why),
     }
 }
 
-async fn checked(app: &App, request: &mut Request) -> Result<Response, Refusal> {
-    let headers = request.headers();
+async fn checked(app: &App, parts: &mut Parts, room: Option<String>) -> Result<Response, Refusal> {
+    let Query(asked) = Query::<Asked>::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
+    let (actor, program) = who(app, parts, &asked).await?;
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
+    let room = match room.or(asked.room) {
+        Some(room) => Some(chat::slug(room)?),
+        None if program => Some(chat::slug(NEWCOMERS)?),
+        // Pages say for themselves which rooms they have.
+        None => None,
+    };
+    if let Some(room) = &room {
+        app.chat.enter(&actor, room).await?;
+    }
+    app.sockets.upgrade(upgrade, actor, Purpose { room, program })
+}
+
+/// Who asks, and whether that is a program. What was meant to be shown is what counts: a token that is worth nothing is not made up
+/// for by a cookie.
+async fn who(app: &App, parts: &Parts, asked: &Asked) -> Result<(Actor, bool), Refusal> {
+    let headers = &parts.headers;
+    let shown = bearer(headers).or(asked.token.as_deref()).map(Proof::Token).or(asked.ticket.as_deref().map(Proof::Ticket));
+    if let Some(proof) = shown {
+        return Ok((auth::actor(&app.chat, proof).await?.ok_or(Refusal::LogIn)?, true));
+    }
+    let session = session::of_request(headers, &app.settings, &app.sessions).ok_or(Refusal::LogIn)?;
     // A cookie comes along from any site that opens a socket here, so the origin must be ours, and named.
     let security = Security::new(&app.settings, &app.leptos);
-    let own = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).is_some_and(|o| security.is_own(o, headers));
-    let session = session::of_request(headers, &app.settings, &app.sessions);
-    if session.is_some() && !own {
+    if !headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).is_some_and(|o| security.is_own(o, headers)) {
         return Err(Refusal::CrossSite);
     }
-    let session = session.ok_or(Refusal::LogIn)?;
-    let actor = session::actor(&session, &app.chat).await?.ok_or(Refusal::LogIn)?;
-    let mut parts = request.extract_parts::<axum::http::request::Parts>().await.map_err(|_| Refusal::BadRequest)?;
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, app).await.map_err(|_| Refusal::BadRequest)?;
-    app.sockets.upgrade(upgrade, actor)
+    Ok((auth::actor(&app.chat, Proof::Session(&session)).await?.ok_or(Refusal::LogIn)?, false))
 }
