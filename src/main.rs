@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use snug::server::config::{FILE_VARIABLE, Given, LogFormat, Settings};
+use snug::server::config::{ConfigError, FILE_VARIABLE, Given, LogFormat, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -21,17 +21,20 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: Serve,
+    serve: Configured,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve the chat (what `snug` does without a command).
-    Serve(Box<Serve>),
+    Serve(Box<Configured>),
+    /// Say whether the server that these settings are of is ready for work: exit code 0, or 1.
+    Health(Box<Configured>),
 }
 
+/// The settings: the same for the server and for the commands that concern it, so that both mean the same place.
 #[derive(Args)]
-struct Serve {
+struct Configured {
     /// The settings file. [default: Leptos.toml, if it is there]
     #[arg(long, env = FILE_VARIABLE, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -41,14 +44,31 @@ struct Serve {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let serve = match cli.command {
-        Some(Command::Serve(serve)) => *serve,
-        None => cli.serve,
+    let outcome = match cli.command {
+        None => cli.serve.load().map(serve),
+        Some(Command::Serve(configured)) => configured.load().map(serve),
+        Some(Command::Health(configured)) => configured.load().map(|settings| health(&settings)),
     };
-    let settings = match Settings::load(serve.given, serve.config.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => return stop(&error),
-    };
+    outcome.unwrap_or_else(|error| stop(&error))
+}
+
+impl Configured {
+    fn load(self) -> Result<Settings, ConfigError> {
+        Settings::load(self.given, self.config.as_deref())
+    }
+}
+
+fn health(settings: &Settings) -> ExitCode {
+    match snug::server::health::check(settings.addr) {
+        Ok(()) => {
+            println!("ready");
+            ExitCode::SUCCESS
+        }
+        Err(error) => stop(&error),
+    }
+}
+
+fn serve(settings: Settings) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return stop(&error),

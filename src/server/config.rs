@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use clap::builder::PossibleValue;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::protocol::Idle;
@@ -91,6 +92,47 @@ impl From<String> for DatabaseUrl {
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://…", self.0.split(':').next().unwrap_or_default())
+    }
+}
+
+/// Something that only those may know who are told. It shows nowhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Secret(String);
+
+impl Secret {
+    /// The shortest, in bytes: long enough not to be guessed over a network.
+    const MIN: usize = 16;
+
+    /// Whether `other` is the same, in a time that does not tell how much of it is.
+    #[must_use]
+    pub fn is(&self, other: &[u8]) -> bool {
+        // Digests are compared, so that neither length nor content shows in the time.
+        Sha256::digest(&self.0) == Sha256::digest(other)
+    }
+}
+
+impl FromStr for Secret {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.bytes().all(|b| b.is_ascii_graphic());
+        if text.len() < Self::MIN || !plain {
+            return Err(format!("allowed are {} characters or more, without spaces", Self::MIN));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Secret {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
     }
 }
 
@@ -221,6 +263,8 @@ settings! {
         database_url ("DATABASE_URL"): DatabaseUrl;
         /// The address that people type, such as https://chat.example.org. [default: whatever they came by]
         public_url ("SNUG_PUBLIC_URL"): PublicUrl;
+        /// What /metrics asks for as `Authorization: Bearer …`. [default: none; then it answers on this machine only]
+        metrics_token ("SNUG_METRICS_TOKEN"): Secret;
     }
     limits {
         /// Characters in a message.
@@ -332,6 +376,16 @@ mod tests {
         assert_eq!((url.origin.as_str(), url.secure), ("https://chat.example.org", true));
         assert!("https://example.org/chat".parse::<PublicUrl>().is_err());
         assert!("ftp://example.org".parse::<PublicUrl>().is_err());
+    }
+
+    #[test]
+    fn a_secret_is_long_and_shows_nowhere() {
+        let secret: Secret = "correct-horse-battery".parse().expect("a secret");
+        assert!(secret.is(b"correct-horse-battery") && !secret.is(b"correct-horse-batter") && !secret.is(b""));
+        assert!(!format!("{secret:?}").contains("horse"));
+        for bad in ["", "short", "sixteen or more, but with spaces"] {
+            assert!(bad.parse::<Secret>().is_err(), "{bad}");
+        }
     }
 
     #[test]

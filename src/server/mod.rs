@@ -2,7 +2,9 @@
 
 pub mod chat;
 pub mod config;
+pub mod health;
 pub mod live;
+pub mod metrics;
 mod serve;
 pub mod store;
 pub mod web;

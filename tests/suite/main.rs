@@ -10,6 +10,7 @@ mod finding;
 mod idle;
 mod limits;
 mod log;
+mod operating;
 mod ordering;
 mod pages;
 mod program;

@@ -62,13 +62,16 @@ impl Chat {
         let found = self.store().credentials(&key).await.map_err(fault)?;
         let verdict = self.0.passwords.check(password, found.as_ref().map(|f| f.password_hash.as_str())).await?;
         let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
+            self.metrics().refused_logins.inc();
             tracing::info!(address = %from.address, "a login was refused");
             return Err(Refusal::WrongPassword);
         };
         if let Verdict::Rehashed(hash) = verdict {
             self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
         }
-        self.start_login(found.account_id, from).await
+        let login = self.start_login(found.account_id, from).await?;
+        self.metrics().logins.inc();
+        Ok(login)
     }
 
     async fn start_login(&self, account: AccountId, from: &Origin) -> Result<LoginId, Refusal> {

@@ -13,7 +13,7 @@ mod writer;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{Quota, RateLimiter};
@@ -30,6 +30,7 @@ pub use self::writer::Sent;
 use self::writer::Write;
 use super::config::Settings;
 use super::live::Hub;
+use super::metrics::Metrics;
 use super::store::accounts::UserRow;
 use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
 use crate::protocol::{Field, Idle, Me, Person, Refusal, Slug};
@@ -78,6 +79,7 @@ struct Inner {
     sends: SendLimit,
     writes: mpsc::Sender<Write>,
     settings: Settings,
+    metrics: Metrics,
 }
 
 /// Now.
@@ -103,14 +105,16 @@ impl Chat {
     /// When the database fails.
     pub async fn start(store: Store, settings: Settings, tasks: &TaskTracker) -> Result<Self, StoreError> {
         let epoch = store.found(now()).await?;
-        let hub = Hub::new(&settings);
+        let metrics = Metrics::new(store.engine());
+        let hub = Hub::new(&settings, metrics.clone());
         let (writes, queue) = mpsc::channel(writer::QUEUE);
-        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), queue));
+        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), queue));
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
             .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
         let passwords = Passwords::new(&settings);
-        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, sends: RateLimiter::keyed(quota), writes, settings })))
+        let sends = RateLimiter::keyed(quota);
+        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, sends, writes, settings, metrics })))
     }
 
     #[must_use]
@@ -126,6 +130,18 @@ impl Chat {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// What is counted, in Prometheus' text format.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let writes = &self.0.writes;
+        self.metrics().text(writes.max_capacity() - writes.capacity())
     }
 
     #[must_use]
@@ -174,7 +190,8 @@ impl Chat {
                 _ => reply.refuse(room, id, why),
             };
         }
-        let message = writer::Outgoing { room: room.clone(), author: actor.user, by: actor.person.clone(), id, text };
+        let (author, by, since) = (actor.user, actor.person.clone(), Instant::now());
+        let message = writer::Outgoing { room: room.clone(), author, by, id, text, since };
         if let Err(mpsc::error::SendError(Write::Send(message, reply))) = self.0.writes.send(Write::Send(message, reply)).await {
             reply.refuse(&message.room, message.id, Refusal::Unavailable);
         }

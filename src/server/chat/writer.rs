@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use super::{Actor, fault, names, now};
 use crate::protocol::{Closure, Event, Idle, Membership, Message, Micros, Person, Refusal, Seq, Slug};
 use crate::server::config::Settings;
 use crate::server::live::{Connection, Hub, News};
+use crate::server::metrics::Metrics;
 use crate::server::store::accounts::NewAccount;
 use crate::server::store::rooms::{self, NEWCOMERS, NewRoom, Turn};
 use crate::server::store::{Conn, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
@@ -36,6 +38,8 @@ pub(super) struct Outgoing {
     pub by: Person,
     pub id: Uuid,
     pub text: String,
+    /// When it arrived.
+    pub since: Instant,
 }
 
 /// What became of a message that was accepted.
@@ -193,11 +197,12 @@ struct Writer {
     store: Store,
     hub: Hub,
     settings: Settings,
+    metrics: Metrics,
 }
 
 /// Writes until the last sender is gone.
-pub(super) async fn run(store: Store, hub: Hub, settings: Settings, mut queue: mpsc::Receiver<Write>) {
-    let writer = Writer { store, hub, settings };
+pub(super) async fn run(store: Store, hub: Hub, settings: Settings, metrics: Metrics, mut queue: mpsc::Receiver<Write>) {
+    let writer = Writer { store, hub, settings, metrics };
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         writer.write(&mut batch).await;
@@ -227,6 +232,7 @@ impl Writer {
     }
 
     fn tell(&self, changes: impl Iterator<Item = Write>, written: Written) {
+        self.metrics.events.inc_by(u64::try_from(written.news.len()).unwrap_or_default());
         self.hub.publish(written.news);
         for (room, seq) in written.seen {
             self.hub.heard_of(room, seq);
@@ -234,15 +240,30 @@ impl Writer {
         for (user, event) in written.cursors {
             self.hub.tell_user(user, &event);
         }
-        changes.zip(written.outcomes).for_each(|(change, outcome)| change.tell(outcome));
+        let now = Instant::now();
+        for (change, outcome) in changes.zip(written.outcomes) {
+            if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(_)))) = (&change, &outcome) {
+                self.metrics.send_time.observe(now.duration_since(message.since).as_secs_f64());
+            }
+            change.tell(outcome);
+        }
     }
 
     async fn commit(&self, batch: &[Write]) -> Result<Written, StoreError> {
         let mut tries = 1;
         loop {
+            let start = Instant::now();
             match self.transact(batch).await {
                 Err(error) if error.is_collision() && tries < TRIES => tries += 1,
-                outcome => return outcome,
+                Err(error) => {
+                    self.metrics.failures.inc();
+                    return Err(error);
+                }
+                Ok(written) => {
+                    self.metrics.commit_time.observe(start.elapsed().as_secs_f64());
+                    self.metrics.commit_changes.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+                    return Ok(written);
+                }
             }
         }
     }

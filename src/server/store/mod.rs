@@ -172,6 +172,15 @@ impl Store {
         Ok(store)
     }
 
+    /// The engine's name: `sqlite` or `postgres`.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => "sqlite",
+            Pools::Postgres(_) => "postgres",
+        }
+    }
+
     async fn open_sqlite(file: PathBuf) -> Result<Pools, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(&file)

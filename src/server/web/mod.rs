@@ -1,9 +1,10 @@
-//! The doors: pages, server functions, the socket's endpoint, assets, health. Each finds out who asks and hands over to
+//! The doors: pages, server functions, the socket's endpoint, assets, health, metrics. Each finds out who asks and hands over to
 //! [`chat`](super::chat); none decides.
 
 pub mod actions;
 mod assets;
 mod health;
+mod metrics;
 mod pages;
 mod security;
 mod session;
@@ -32,6 +33,7 @@ pub use self::assets::Assets;
 use super::chat::Chat;
 use super::config::{Networks, Settings};
 use super::live::socket::Sockets;
+use super::metrics::Metrics;
 use super::store::sessions::Sessions;
 use crate::protocol::Refusal;
 
@@ -55,6 +57,7 @@ pub struct Peer(pub SocketAddr);
 /// Everything that the server answers.
 pub fn router(app: App) -> Router {
     let security = Arc::new(security::Security::new(&app.settings, &app.leptos));
+    let counting = app.chat.metrics().clone();
     // Sessions only where there is someone to know: not for assets, not for the socket, which looks its session up itself.
     let pages = Router::new()
         .route("/actions/{action}", post(actions::answer).get(actions::go_home))
@@ -69,12 +72,13 @@ pub fn router(app: App) -> Router {
         .route("/ws", get(socket::upgrade))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .with_state(app.clone())
         .layer(middleware::from_fn_with_state(app, bound_body))
         .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
         // Around everything that answers, so that no answer goes without its headers.
         .layer(middleware::from_fn_with_state(security, security::guard))
-        .layer(middleware::from_fn(trace))
+        .layer(middleware::from_fn_with_state(counting, trace))
 }
 
 /// A refusal as JSON, with its status.
@@ -119,7 +123,7 @@ fn closing(mut response: Response) -> Response {
 }
 
 /// One line for each request, with an id that the answer names too. Never the query, which may carry a token.
-async fn trace(request: Request, next: Next) -> Response {
+async fn trace(axum::extract::State(metrics): axum::extract::State<Metrics>, request: Request, next: Next) -> Response {
     use tracing::Instrument;
     let id = uuid::Uuid::now_v7().simple().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -127,7 +131,9 @@ async fn trace(request: Request, next: Next) -> Response {
     async move {
         let start = std::time::Instant::now();
         let mut response = next.run(request).await;
-        let (status, micros) = (response.status().as_u16(), start.elapsed().as_micros());
+        let (status, time) = (response.status().as_u16(), start.elapsed());
+        metrics.answered(status, time);
+        let micros = time.as_micros();
         if status >= 500 {
             tracing::warn!(%method, path, status, micros, "answered {status}");
         } else {
