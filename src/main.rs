@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use snug::server::config::{ConfigError, FILE_VARIABLE, Given, LogFormat, Settings};
+use snug::server::config::{ConfigError, DatabaseUrl, FILE_VARIABLE, Given, LogFormat, Settings};
+use snug::server::operator::{self, Admin};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +31,36 @@ enum Command {
     Serve(Box<Configured>),
     /// Say whether the server that these settings are of is ready for work: exit code 0, or 1.
     Health(Box<Configured>),
+    /// Look after accounts, logins and rooms: by the server that runs, or, where none does, in its database.
+    Admin {
+        #[command(flatten)]
+        place: Place,
+        /// Print JSON: a line for programs, instead of a text for people.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(subcommand)]
+        command: Admin,
+    },
+}
+
+/// Where the database is.
+#[derive(Args)]
+struct Place {
+    /// The settings file. [default: Leptos.toml, if it is there]
+    #[arg(long, env = FILE_VARIABLE, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Folder for what is kept. [default: data]
+    #[arg(long, env = "SNUG_DATA", global = true)]
+    data: Option<PathBuf>,
+    /// postgres://USER:PASSWORD@HOST/NAME or sqlite://FILE. [default: snug.db in the data folder]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<DatabaseUrl>,
+}
+
+impl Place {
+    fn load(self) -> Result<Settings, ConfigError> {
+        Settings::load(Given::place(self.data, self.database_url), self.config.as_deref())
+    }
 }
 
 /// The settings: the same for the server and for the commands that concern it, so that both mean the same place.
@@ -48,6 +79,7 @@ fn main() -> ExitCode {
         None => cli.serve.load().map(serve),
         Some(Command::Serve(configured)) => configured.load().map(serve),
         Some(Command::Health(configured)) => configured.load().map(|settings| health(&settings)),
+        Some(Command::Admin { place, json, command }) => place.load().map(|settings| admin(&settings, command, json)),
     };
     outcome.unwrap_or_else(|error| stop(&error))
 }
@@ -60,11 +92,28 @@ impl Configured {
 
 fn health(settings: &Settings) -> ExitCode {
     match snug::server::health::check(settings.addr) {
-        Ok(()) => {
-            println!("ready");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => print("ready\n"),
         Err(error) => stop(&error),
+    }
+}
+
+fn admin(settings: &Settings, command: Admin, json: bool) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return stop(&error),
+    };
+    log_to_stderr(settings.log_format, "error");
+    match runtime.block_on(operator::run(settings, command, json)) {
+        Ok(said) => print(&said),
+        Err(error) => stop(&error),
+    }
+}
+
+/// Whoever reads it may have heard enough (`| head`): that is no failure.
+fn print(said: &str) -> ExitCode {
+    match std::io::Write::write_all(&mut std::io::stdout(), said.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => stop(&error),
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -73,7 +122,7 @@ fn serve(settings: Settings) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return stop(&error),
     };
-    log_to_stderr(settings.log_format);
+    log_to_stderr(settings.log_format, "warn,snug=info");
     raise_file_limit();
     runtime.block_on(run(settings))
 }
@@ -101,9 +150,9 @@ async fn run(settings: Settings) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn log_to_stderr(format: LogFormat) {
+fn log_to_stderr(format: LogFormat, usual: &str) {
     // `RUST_LOG` narrows or widens it, such as `RUST_LOG=snug=debug`.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,snug=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

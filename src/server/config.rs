@@ -306,6 +306,14 @@ settings! {
     }
 }
 
+impl Given {
+    /// Where the database is, and nothing else.
+    #[must_use]
+    pub fn place(data: Option<PathBuf>, database_url: Option<DatabaseUrl>) -> Self {
+        Self { data, database_url, ..Self::default() }
+    }
+}
+
 /// Variables for building and testing, which the server passes over.
 const DEVELOPMENT: &str = "SNUG_DEV_";
 

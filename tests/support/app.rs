@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use snug::protocol::Micros;
@@ -7,6 +8,7 @@ use snug::server::config::Settings;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
+use super::command::{Said, snug};
 use super::person::{PASSWORD, Person, Visitor};
 use super::postgres::Postgres;
 
@@ -82,6 +84,17 @@ impl TestApp {
     #[must_use]
     pub fn database_url(&self) -> Option<&str> {
         self.settings.database_url.as_ref().map(|url| url.as_str())
+    }
+
+    /// The folder of the SQLite file.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.settings.data
+    }
+
+    /// The program with a command such as `admin users`, for this server's database, with `input` at its standard input.
+    pub async fn snug(&self, args: &[&str], input: &str) -> Said {
+        snug(self.data(), self.database_url(), args, input).await
     }
 
     /// Another server on the same database: on PostgreSQL only, which takes several.

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses another part of this")]
 
 mod app;
+mod command;
 mod person;
 mod postgres;
 mod program;
@@ -11,6 +12,7 @@ mod socket;
 mod wait;
 
 pub use app::{Engine, TestApp, World};
+pub use command::{Said, snug};
 pub use person::{PASSWORD, Person, Reply, Visitor};
 pub use postgres::Postgres;
 pub use program::Program;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod names;
+mod operator;
 mod passwords;
 mod programs;
 mod rooms;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin};
+pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
@@ -29,9 +31,10 @@ pub(super) use self::writer::Reply;
 pub use self::writer::Sent;
 use self::writer::Write;
 use super::config::Settings;
-use super::live::Hub;
+use super::live::{Closing, Hub};
 use super::metrics::Metrics;
 use super::store::accounts::UserRow;
+use super::store::notices::Notice;
 use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
 use crate::protocol::{Field, Idle, Me, Person, Refusal, Slug};
 
@@ -104,11 +107,24 @@ impl Chat {
     /// # Errors
     /// When the database fails.
     pub async fn start(store: Store, settings: Settings, tasks: &TaskTracker) -> Result<Self, StoreError> {
+        Self::run(store, settings, tasks, false).await
+    }
+
+    /// As [`Chat::start`], for a process that nobody connects to: what it writes, it leaves word of for the servers on the same
+    /// database, which hear of it within a second.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start_apart(store: Store, settings: Settings, tasks: &TaskTracker) -> Result<Self, StoreError> {
+        Self::run(store, settings, tasks, true).await
+    }
+
+    async fn run(store: Store, settings: Settings, tasks: &TaskTracker, apart: bool) -> Result<Self, StoreError> {
         let epoch = store.found(now()).await?;
         let metrics = Metrics::new(store.engine());
         let hub = Hub::new(&settings, metrics.clone());
         let (writes, queue) = mpsc::channel(writer::QUEUE);
-        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), queue));
+        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, queue));
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
             .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
@@ -215,6 +231,27 @@ impl Chat {
     /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
     pub async fn ping(&self) -> Result<(), Refusal> {
         self.0.store.ping().await.map_err(fault)
+    }
+
+    /// Hears what other processes on the same database have left word of, after the number `after`: ends the connections of
+    /// logins that have ended, and sends those in rooms whose log went on to read it. Returns the number of the last notice.
+    ///
+    /// # Errors
+    /// A fault; nothing is heard then.
+    pub(super) async fn heed(&self, after: i64) -> Result<i64, StoreError> {
+        let mut last = after;
+        for (number, notice) in self.store().notices(after).await? {
+            if number != last + 1 {
+                // Away for so long that notices were forgotten: who may still be connected is asked of everyone anew.
+                self.hub().close_all(Closing::Fault);
+            }
+            last = number;
+            match notice {
+                Notice::LoginEnded(login) => self.hub().close_login(login, Closing::LoginEnded),
+                Notice::Room(room, seq) => self.hub().heard_of(room, seq),
+            }
+        }
+        Ok(last)
     }
 
     /// Waits until the writer has nothing more to write, at a server's end.

@@ -47,6 +47,12 @@ impl News {
         let seq = event.place().map(|(_, seq)| seq).unwrap_or_default();
         Self { room, seq, json: json(event), turn }
     }
+
+    /// The room, and the place in its log.
+    #[must_use]
+    pub fn place(&self) -> (RoomId, Seq) {
+        (self.room, self.seq)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -335,12 +341,17 @@ impl Hub {
         }
     }
 
-    /// Ends every connection, and each that still comes.
-    pub fn stop(&self, why: Closing) {
-        let _stopped_before = self.0.stopped.set(why);
+    /// Ends every connection; who comes again is welcome.
+    pub fn close_all(&self, why: Closing) {
         for of_user in &self.0.users {
             of_user.iter().for_each(|connection| connection.close(why));
         }
+    }
+
+    /// Ends every connection, and each that still comes.
+    pub fn stop(&self, why: Closing) {
+        let _stopped_before = self.0.stopped.set(why);
+        self.close_all(why);
     }
 
     /// Who is in a room now; none when nobody listens.

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod append;
 pub mod log;
+pub mod notices;
 pub mod rooms;
 pub mod sessions;
 
