@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use snug::server::config::{ConfigError, DatabaseUrl, FILE_VARIABLE, Given, LogFormat, Settings};
-use snug::server::operator::{self, Admin};
+use snug::server::operator::{self, Admin, CommandError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +40,32 @@ enum Command {
         json: bool,
         #[command(subcommand)]
         command: Admin,
+    },
+    /// Copy the database to a file, while a server runs or not, and make sure that the copy is whole. (SQLite; PostgreSQL has
+    /// pg_dump.)
+    Backup {
+        #[command(flatten)]
+        place: Place,
+        /// Replace the file if it is there.
+        #[arg(long)]
+        force: bool,
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Make a backup the database, with no server running; what is there is kept aside. Clients start afresh.
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        /// End every login: those that were ended after the backup was made are not ended in it.
+        #[arg(long)]
+        end_logins: bool,
+        /// The file that `snug backup` made.
+        file: PathBuf,
+    },
+    /// Say that the database was restored by other tools, such as pg_restore, with no server running: clients start afresh.
+    NewEpoch {
+        #[command(flatten)]
+        place: Place,
     },
 }
 
@@ -79,7 +105,16 @@ fn main() -> ExitCode {
         None => cli.serve.load().map(serve),
         Some(Command::Serve(configured)) => configured.load().map(serve),
         Some(Command::Health(configured)) => configured.load().map(|settings| health(&settings)),
-        Some(Command::Admin { place, json, command }) => place.load().map(|settings| admin(&settings, command, json)),
+        Some(Command::Admin { place, json, command }) => {
+            place.load().map(|settings| operate(&settings, operator::run(&settings, command, json)))
+        }
+        Some(Command::Backup { place, force, file }) => {
+            place.load().map(|settings| operate(&settings, operator::backup(&settings, &file, force)))
+        }
+        Some(Command::Restore { place, end_logins, file }) => {
+            place.load().map(|settings| operate(&settings, operator::restore(&settings, &file, end_logins)))
+        }
+        Some(Command::NewEpoch { place }) => place.load().map(|settings| operate(&settings, operator::new_epoch(&settings))),
     };
     outcome.unwrap_or_else(|error| stop(&error))
 }
@@ -97,13 +132,14 @@ fn health(settings: &Settings) -> ExitCode {
     }
 }
 
-fn admin(settings: &Settings, command: Admin, json: bool) -> ExitCode {
+/// Does what an operator wants done, and prints what came of it.
+fn operate(settings: &Settings, doing: impl Future<Output = Result<String, CommandError>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return stop(&error),
     };
     log_to_stderr(settings.log_format, "error");
-    match runtime.block_on(operator::run(settings, command, json)) {
+    match runtime.block_on(doing) {
         Ok(said) => print(&said),
         Err(error) => stop(&error),
     }

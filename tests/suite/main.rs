@@ -7,6 +7,7 @@ mod support;
 
 mod accounts;
 mod admin;
+mod backup;
 mod finding;
 mod idle;
 mod limits;

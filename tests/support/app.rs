@@ -133,6 +133,13 @@ impl TestApp {
         self.start_again().await;
     }
 
+    /// Stops, and starts again on the data in another folder, where there is SQLite. Everyone finds the server at its new address.
+    pub async fn move_to(&mut self, data: &Path) {
+        self.stop().await;
+        self.settings.data = data.to_owned();
+        self.start_again().await;
+    }
+
     /// Starts again on the same data after [`Self::stop`].
     pub async fn start_again(&mut self) {
         let running = snug::server::start(self.settings.clone()).await.expect("the server starts again");

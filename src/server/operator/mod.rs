@@ -1,9 +1,11 @@
-//! What an operator asks for from the command line (`snug admin`), and how it reaches the database: by the socket of the server
+//! What an operator asks for from the command line (`snug admin`, `snug backup` and what belongs to it), and how it reaches the
+//! database: by the socket of the server
 //! that runs, or, where none does, by opening the database itself.
 //!
 //! SQLite has one writer, so the server that has the data folder does what is asked. PostgreSQL takes several processes: there
 //! the command acts itself, and the servers hear of it by [`notices`](super::store::notices).
 
+mod backup;
 mod command;
 mod direct;
 pub mod socket;
@@ -12,6 +14,8 @@ mod table;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::backup::BackupError;
+pub use self::backup::{backup, new_epoch, restore};
 pub use self::command::{Admin, run};
 use super::chat::{AccountItems, Operator, OperatorError};
 use super::home::HomeError;
@@ -62,6 +66,8 @@ pub enum CommandError {
     OtherVersion,
     #[error("there is no database at {0}: name its folder with --data, or start the server once")]
     NoDatabase(String),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
