@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -66,7 +66,11 @@ pub async fn serve(listener: UnixListener, chat: Chat, tasks: TaskTracker, stopp
             accepted = listener.accept() => accepted,
             () = stopping.cancelled() => return,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, most likely: some will be closed.
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
         let chat = chat.clone();
         tasks.spawn(async move {
             let _until_done = permit;
