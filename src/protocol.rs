@@ -266,10 +266,13 @@ pub struct Membership {
 pub struct Closure {
     pub room: Slug,
     pub seq: Seq,
-    /// Who did it; none when it closed by itself, having been idle.
+    /// Who did it; none when it closed by itself, having been idle, or the operator did it.
     #[serde(flatten)]
     #[schema(value_type = Somebody)]
     pub by: Option<Person>,
+    /// Whoever runs the server did it, who is nobody's user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub operator: bool,
     pub at: Micros,
 }
 

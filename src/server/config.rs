@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use clap::builder::PossibleValue;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::protocol::Idle;
@@ -20,8 +21,6 @@ pub enum ConfigError {
     File { file: String, why: String },
     #[error("{name} is {value}: allowed is {allowed}")]
     Bounds { name: &'static str, value: u32, allowed: String },
-    #[error("token_key is too short: at least {} bytes, please", TokenKey::MIN)]
-    TokenKey,
     #[error("the environment has {name}, which is no setting of snug; `snug serve --help` lists them")]
     Unknown { name: String },
 }
@@ -105,28 +104,50 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// What tokens are signed with. It shows nowhere.
+/// Something that only those may know who are told, of `MIN` bytes or more. It shows nowhere.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct TokenKey(String);
+#[serde(try_from = "String")]
+pub struct Secret<const MIN: usize>(String);
 
-impl TokenKey {
-    /// The shortest, in bytes: as long as what comes of signing with it (RFC 7518, section 3.2).
-    const MIN: usize = 32;
+/// As long as what comes of signing with it (RFC 7518, section 3.2).
+pub type TokenKey = Secret<32>;
 
+/// Long enough not to be guessed over a network.
+pub type MetricsToken = Secret<16>;
+
+impl<const MIN: usize> Secret<MIN> {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
-}
 
-impl From<String> for TokenKey {
-    fn from(key: String) -> Self {
-        Self(key)
+    /// Whether `other` is the same, in a time that does not tell how much of it is.
+    #[must_use]
+    pub fn is(&self, other: &[u8]) -> bool {
+        // Digests are compared, so that neither length nor content shows in the time.
+        Sha256::digest(&self.0) == Sha256::digest(other)
     }
 }
 
-impl std::fmt::Debug for TokenKey {
+impl<const MIN: usize> FromStr for Secret<MIN> {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.bytes().all(|b| b.is_ascii_graphic());
+        if text.len() < MIN || !plain {
+            return Err(format!("allowed are {MIN} characters or more, without spaces"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<const MIN: usize> TryFrom<String> for Secret<MIN> {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl<const MIN: usize> std::fmt::Debug for Secret<MIN> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("…")
     }
@@ -252,9 +273,6 @@ macro_rules! settings {
                     let allowed = concat!($least, " to ", $most).to_owned();
                     return Err(ConfigError::Bounds { name: stringify!($lname), value: settings.$lname, allowed });
                 } )*
-                if settings.token_key.as_ref().is_some_and(|key| key.as_bytes().len() < TokenKey::MIN) {
-                    return Err(ConfigError::TokenKey);
-                }
                 Ok(settings)
             }
         }
@@ -288,6 +306,8 @@ settings! {
         public_url ("SNUG_PUBLIC_URL"): PublicUrl;
         /// What programs' tokens are signed with: at least 32 bytes. [default: made at the first start, kept in the database]
         token_key ("SNUG_TOKEN_KEY"): TokenKey;
+        /// What /metrics asks for as `Authorization: Bearer …`. [default: none; then it answers on this machine only]
+        metrics_token ("SNUG_METRICS_TOKEN"): MetricsToken;
     }
     limits {
         /// Characters in a message.
@@ -326,6 +346,14 @@ settings! {
         shutdown_timeout ("SNUG_SHUTDOWN_TIMEOUT") = 10, 0 to 600;
         /// Seconds after a person's last connection has gone until they count as gone.
         presence_grace ("SNUG_PRESENCE_GRACE") = 10, 0 to 600;
+    }
+}
+
+impl Given {
+    /// Where the database is, and nothing else.
+    #[must_use]
+    pub fn place(data: Option<PathBuf>, database_url: Option<DatabaseUrl>) -> Self {
+        Self { data, database_url, ..Self::default() }
     }
 }
 
@@ -399,6 +427,16 @@ mod tests {
         assert_eq!((url.origin.as_str(), url.secure), ("https://chat.example.org", true));
         assert!("https://example.org/chat".parse::<PublicUrl>().is_err());
         assert!("ftp://example.org".parse::<PublicUrl>().is_err());
+    }
+
+    #[test]
+    fn a_secret_is_long_and_shows_nowhere() {
+        let secret: MetricsToken = "correct-horse-battery".parse().expect("a secret");
+        assert!(secret.is(b"correct-horse-battery") && !secret.is(b"correct-horse-batter") && !secret.is(b""));
+        assert!(!format!("{secret:?}").contains("horse"));
+        for bad in ["", "short", "sixteen or more, but with spaces"] {
+            assert!(bad.parse::<MetricsToken>().is_err(), "{bad}");
+        }
     }
 
     #[test]

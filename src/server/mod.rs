@@ -2,7 +2,11 @@
 
 pub mod chat;
 pub mod config;
+pub mod health;
+mod home;
 pub mod live;
+pub mod metrics;
+pub mod operator;
 mod serve;
 pub mod store;
 pub mod web;

@@ -1,10 +1,7 @@
 //! Starting and stopping a server: what is opened in which order, the loop that accepts connections, and a stop that loses nothing.
 
 use std::convert::Infallible;
-use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,16 +22,25 @@ use tower::ServiceExt;
 
 use super::chat::{Chat, now};
 use super::config::Settings;
+use super::home::{Home, HomeError};
 use super::live::Closing;
 use super::live::socket::Sockets;
+use super::operator;
 use super::store::{Store, StoreError};
 use super::web::{self, Assets, Peer};
+use crate::protocol::Micros;
 
 /// Bytes that the kernel may hold for a client that reads slowly. Beyond, the server's own bounded queue counts.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// How often sessions whose time is over are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
+
+/// How long word for the other processes on a database is kept.
+const NOTICE_AGE: i64 = 24 * 3600 * 1_000_000;
+
+/// How often it is read: an ended login's connections are gone within a second, on every node.
+const HEED: Duration = Duration::from_millis(500);
 
 /// How often rooms that have been idle for too long are closed.
 const CLOSE_IDLE: Duration = Duration::from_secs(60);
@@ -44,10 +50,8 @@ const CLOSE_IDLE: Duration = Duration::from_secs(60);
 pub enum StartError {
     #[error("cannot listen on {addr}: {source}")]
     Bind { addr: SocketAddr, source: std::io::Error },
-    #[error("the data folder {} cannot be used: {source}", path.display())]
-    Data { path: PathBuf, source: std::io::Error },
-    #[error("{} is in use by another snug server", path.display())]
-    InUse { path: PathBuf },
+    #[error(transparent)]
+    Home(#[from] HomeError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -81,7 +85,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let bind = |source| StartError::Bind { addr: settings.addr, source };
     let listener = listen(settings.addr).map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let lock = lock(&settings)?;
+    let home = Home::of(&settings);
+    let taken = home.as_ref().map(Home::take).transpose()?;
     let url = settings.database_url.as_ref().map(super::config::DatabaseUrl::as_str);
     let store = Store::open(url, &settings.data).await?;
 
@@ -101,6 +106,20 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     };
     background.spawn(sweep(store.clone(), stopping.clone()));
     background.spawn(close_idle(chat.clone(), stopping.clone()));
+    // What was left word of before this is in what every connection reads.
+    if let Some(last) = store.last_notice().await? {
+        background.spawn(heed(chat.clone(), last, stopping.clone()));
+    }
+    if let Some(home) = &home {
+        match operator::socket::bind(&home.socket) {
+            Ok(listener) => {
+                background.spawn(operator::socket::serve(listener, chat.clone(), connections.clone(), stopping.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, socket = %home.socket.display(), "operators' commands cannot reach this server");
+            }
+        }
+    }
     // Tells Leptos which async runtime it is in; the routes themselves are served by one handler.
     let _routes = leptos_axum::generate_route_list(crate::app::App);
     let router = web::router(app);
@@ -119,7 +138,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             }
             chat.drain().await;
             store.close().await;
-            drop(lock);
+            // Before the lock: what another server makes there is that one's.
+            if let Some(home) = home {
+                let _not_there = std::fs::remove_file(home.socket);
+            }
+            drop(taken);
             tracing::info!("stopped");
         }
     });
@@ -137,29 +160,6 @@ fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Locks the SQLite file's folder for this process; with PostgreSQL there is nothing to lock.
-fn lock(settings: &Settings) -> Result<Option<File>, StartError> {
-    let path: PathBuf = match settings.database_url.as_ref().map(|url| url.as_str()) {
-        None => {
-            let data = |source| StartError::Data { path: settings.data.clone(), source };
-            // For this user alone: it holds everyone's messages.
-            DirBuilder::new().recursive(true).mode(0o700).create(&settings.data).map_err(data)?;
-            settings.data.join("lock")
-        }
-        Some(url) => match url.strip_prefix("sqlite://") {
-            Some(file) => Path::new(file).with_added_extension("lock"),
-            None => return Ok(None),
-        },
-    };
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|source| StartError::Data { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse { path: path.parent().unwrap_or(&path).to_owned() }),
-        Err(std::fs::TryLockError::Error(source)) => Err(StartError::Data { path, source }),
-    }
-}
-
 /// What the build decided, as Leptos wants to hear it.
 fn leptos_options(addr: SocketAddr) -> LeptosOptions {
     let reload_port = std::env::var("LEPTOS_RELOAD_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3001);
@@ -171,9 +171,32 @@ async fn sweep(store: Store, stopping: CancellationToken) {
         if let Err(error) = store.sessions().delete_expired().await {
             tracing::warn!(%error, "sessions whose time is over were not deleted");
         }
+        if let Err(error) = store.forget_notices(Micros(now().0 - NOTICE_AGE)).await {
+            tracing::warn!(%error, "old notices were not deleted");
+        }
         tokio::select! {
             () = sleep(SWEEP) => {}
             () = stopping.cancelled() => return,
+        }
+    }
+}
+
+/// Hears what other processes on the same database have left word of.
+async fn heed(chat: Chat, mut last: i64, stopping: CancellationToken) {
+    let mut away = false;
+    loop {
+        tokio::select! {
+            () = sleep(HEED) => {}
+            () = stopping.cancelled() => return,
+        }
+        match chat.heed(last).await {
+            Ok(heard) => (last, away) = (heard, false),
+            // Said once: it is asked again soon, and goes on where it was.
+            Err(error) if !away => {
+                tracing::warn!(%error, "what other processes have left word of cannot be read");
+                away = true;
+            }
+            Err(_) => {}
         }
     }
 }

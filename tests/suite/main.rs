@@ -7,10 +7,13 @@ mod support;
 
 mod accounts;
 mod api;
+mod admin;
+mod backup;
 mod finding;
 mod idle;
 mod limits;
 mod log;
+mod operating;
 mod ordering;
 mod pages;
 mod program;

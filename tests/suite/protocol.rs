@@ -90,12 +90,8 @@ fn a_membership() -> impl Strategy<Value = Membership> {
 }
 
 fn a_closure() -> impl Strategy<Value = Closure> {
-    (a_slug(), a_seq(), prop::option::of(a_person()), any::<i64>()).prop_map(|(room, seq, by, at)| Closure {
-        room,
-        seq,
-        by,
-        at: Micros(at),
-    })
+    (a_slug(), a_seq(), prop::option::of(a_person()), any::<bool>(), any::<i64>())
+        .prop_map(|(room, seq, by, operator, at)| Closure { room, seq, by, operator, at: Micros(at) })
 }
 
 fn a_room_state() -> impl Strategy<Value = RoomState> {
@@ -207,9 +203,12 @@ fn a_message_on_the_wire_looks_as_documented() {
 #[test]
 fn a_closing_on_the_wire_names_who_did_it_if_anyone_did() {
     let by = Person { user: "ada".into(), name: None };
-    let closure = |by| Closure { room: Slug::new("tea").unwrap(), seq: Seq(7), by, at: Micros(1) };
+    let closure = |by| Closure { room: Slug::new("tea").unwrap(), seq: Seq(7), by, operator: false, at: Micros(1) };
     let wire = json!({ "type": "closed", "room": "tea", "seq": 7, "at": 1 });
     assert_eq!(serde_json::to_value(Event::Closed(closure(None))).unwrap(), wire);
+    let operators = Closure { operator: true, ..closure(None) };
+    let wire = json!({ "type": "closed", "room": "tea", "seq": 7, "operator": true, "at": 1 });
+    assert_eq!(serde_json::to_value(Event::Closed(operators)).unwrap(), wire);
     let wire = json!({ "type": "reopened", "room": "tea", "seq": 7, "user": "ada", "at": 1 });
     assert_eq!(serde_json::to_value(Event::Reopened(closure(Some(by)))).unwrap(), wire);
 }

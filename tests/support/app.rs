@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use snug::protocol::Micros;
@@ -8,6 +9,7 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::bot::Bot;
+use super::command::{Said, snug};
 use super::person::{PASSWORD, Person, Visitor};
 use super::postgres::Postgres;
 
@@ -85,6 +87,17 @@ impl TestApp {
         self.settings.database_url.as_ref().map(|url| url.as_str())
     }
 
+    /// The folder of the SQLite file.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.settings.data
+    }
+
+    /// The program with a command such as `admin users`, for this server's database, with `input` at its standard input.
+    pub async fn snug(&self, args: &[&str], input: &str) -> Said {
+        snug(self.data(), self.database_url(), args, input).await
+    }
+
     /// Another server on the same database: on PostgreSQL only, which takes several.
     pub async fn beside(&self) -> Self {
         assert_eq!(self.engine, Engine::Postgres, "SQLite has one server");
@@ -118,6 +131,13 @@ impl TestApp {
     /// Stops and starts again on the same data. Everyone finds the server at its new address.
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Stops, and starts again on the data in another folder, where there is SQLite. Everyone finds the server at its new address.
+    pub async fn move_to(&mut self, data: &Path) {
+        self.stop().await;
+        self.settings.data = data.to_owned();
         self.start_again().await;
     }
 

@@ -5,6 +5,7 @@
 
 mod app;
 mod bot;
+mod command;
 mod person;
 mod postgres;
 mod program;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use app::{Engine, TestApp, World};
 pub use bot::Bot;
+pub use command::{Said, snug};
 pub use person::{PASSWORD, Person, Reply, Visitor};
 pub use postgres::Postgres;
 pub use program::Program;

@@ -199,7 +199,7 @@ mod tests {
     fn a_room_is_closed_until_it_is_opened_again() {
         let mut rooms = rooms(0);
         rooms.welcome(&[state(4, 0)]);
-        let closure = |seq| Closure { room: tea(), seq: Seq(seq), by: None, at: Micros(0) };
+        let closure = |seq| Closure { room: tea(), seq: Seq(seq), by: None, operator: false, at: Micros(0) };
         let (closed, reopened) = (Event::Closed(closure(5)), Event::Reopened(closure(6)));
         rooms.apply(&closed, "ada");
         assert!(rooms.items()[0].closed);

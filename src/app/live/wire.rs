@@ -121,7 +121,8 @@ pub fn event(json: &impl Json) -> Option<Event> {
     let id = || json.parsed::<Uuid>("id");
     let seq = || seq(json, "seq");
     let membership = || Some(Membership { room: room()?, seq: seq()?, by: person(json)?, at: at(json) });
-    let closure = || Some(Closure { room: room()?, seq: seq()?, by: person(json), at: at(json) });
+    let closure =
+        || Some(Closure { room: room()?, seq: seq()?, by: person(json), operator: json.flag("operator"), at: at(json) });
     Some(match r#type.as_str() {
         "message" => Event::Message(Message {
             room: room()?,
@@ -289,7 +290,7 @@ mod tests {
         let id = Uuid::from_u128(5);
         let (seq, at) = (Seq(3), Micros(7));
         let membership = Membership { room: room.clone(), seq, by: by.clone(), at };
-        let closure = |by| Closure { room: room.clone(), seq, by, at };
+        let closure = |by: Option<Person>| Closure { room: room.clone(), seq, operator: by.is_none(), by, at };
         let state = RoomState { room: room.clone(), name: "Tea".to_owned(), seq, read: Seq(1), unread: 2, closed: true };
         for event in [
             Event::Message(Message { room: room.clone(), seq, id, by: by.clone(), text: "x\n\"".to_owned(), at }),

@@ -105,10 +105,12 @@ impl Row {
                 } else {
                     (" opened the room again", "This room was opened again")
                 };
-                if let Some(by) = &closure.by {
-                    push_name(&mut html, by);
+                match &closure.by {
+                    Some(by) => push_name(&mut html, by),
+                    None if closure.operator => html.push_str("Whoever runs this server"),
+                    None => {}
                 }
-                html.push_str(if closure.by.is_some() { by_someone } else { by_itself });
+                html.push_str(if closure.by.is_some() || closure.operator { by_someone } else { by_itself });
                 let day = begins_day(before, closure.at, reader).then(|| Day::of(closure.at, reader));
                 *above = Above { at: Some(closure.at), author: None, notes: Vec::new() };
                 Some(Self { seq: closure.seq, until: closure.seq, day, class: "note", id: None, html })
@@ -422,20 +424,22 @@ mod tests {
     fn a_closing_says_whose_doing_it_was() {
         let room = Slug::new("tea").expect("a slug");
         let by = Some(Person { user: "ben".to_owned(), name: Some("<Ben>".to_owned()) });
-        let closure = |seq, by| Closure { room: room.clone(), seq: Seq(seq), by, at: Micros(NOON) };
+        let closure = |seq, by| Closure { room: room.clone(), seq: Seq(seq), by, operator: false, at: Micros(NOON) };
         let events = [
             message(1, "ben", 0, "a"),
             Event::Closed(closure(2, None)),
             Event::Reopened(closure(3, by.clone())),
             message(4, "ben", 0, "b"),
             Event::Closed(closure(5, by)),
+            Event::Reopened(Closure { operator: true, ..closure(6, None) }),
         ];
-        assert_eq!(classes(&events), ["message", "note", "note", "message", "note"]);
+        assert_eq!(classes(&events), ["message", "note", "note", "message", "note", "note"]);
         let (html, _) = page(&events, None, &reader());
         for said in [
             "This room closed by itself",
             "<bdi>&lt;Ben&gt;</bdi> opened the room again",
             "<bdi>&lt;Ben&gt;</bdi> closed the room",
+            "Whoever runs this server opened the room again",
         ] {
             assert_eq!(html.matches(said).count(), 1, "{html}");
         }

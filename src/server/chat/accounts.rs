@@ -27,12 +27,32 @@ pub struct Origin {
     pub agent: String,
 }
 
+/// Logins that were last used before this are over.
+pub(super) fn in_use_since() -> Micros {
+    Micros(now().0 - LOGIN_DAYS * 24 * 3600 * 1_000_000)
+}
+
 impl Chat {
     /// Makes an account, a member of the newcomers' room, and logs it in. The first account is the administrator.
     ///
     /// # Errors
     /// A refusal that names its field; [`Refusal::Busy`]; or a fault.
     pub async fn sign_up(&self, email: &str, username: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
+        let account = self.add_account(email, username, password, false).await?;
+        self.start_login(account, from).await
+    }
+
+    /// Makes an account, a member of the newcomers' room; an administrator if it is `admin`, or the first.
+    ///
+    /// # Errors
+    /// As [`Chat::sign_up`].
+    pub(super) async fn add_account(
+        &self,
+        email: &str,
+        username: &str,
+        password: &str,
+        admin: bool,
+    ) -> Result<AccountId, Refusal> {
         let email = names::email(email)?;
         let username = names::username(username)?;
         let local_part = email.split('@').next().unwrap_or_default();
@@ -46,11 +66,12 @@ impl Chat {
             username_key: names::username_key(&username),
             username,
             password_hash,
+            admin,
             at: now(),
         };
         let id = account.account_id;
         self.write(|answer| Write::SignUp(Box::new(Newcomer { account }), answer)).await?;
-        self.start_login(id, from).await
+        Ok(id)
     }
 
     /// Logs in with an e-mail address or a username. An unknown name costs and answers the same as a wrong password.
@@ -60,18 +81,19 @@ impl Chat {
     pub async fn log_in(&self, name: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
         filled(name, Field::Username)?;
         filled(password, Field::Password)?;
-        let (email, username) = (names::email_key(name), names::username_key(name.trim()));
-        let key = if name.contains('@') { email } else { username };
-        let found = self.store().credentials(&key).await.map_err(fault)?;
+        let found = self.store().credentials(&names::account_key(name)).await.map_err(fault)?;
         let verdict = self.0.passwords.check(password, found.as_ref().map(|f| f.password_hash.as_str())).await?;
         let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
+            self.metrics().refused_logins.inc();
             tracing::info!(address = %from.address, "a login was refused");
             return Err(Refusal::WrongPassword);
         };
         if let Verdict::Rehashed(hash) = verdict {
             self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
         }
-        self.start_login(found.account_id, from).await
+        let login = self.start_login(found.account_id, from).await?;
+        self.metrics().logins.inc();
+        Ok(login)
     }
 
     async fn start_login(&self, account: AccountId, from: &Origin) -> Result<LoginId, Refusal> {
@@ -81,8 +103,11 @@ impl Chat {
         let until = from.program.then(|| Micros((at.0 + TOKEN_LASTS) / 1_000_000 * 1_000_000));
         let address = from.address.to_string();
         let new = NewLogin { id: login, account, address: &address, agent: &from.agent, at, until };
-        self.store().add_login(&new).await.map_err(fault)?;
-        Ok(login)
+        match self.store().add_login(&new).await.map_err(fault)? {
+            true => Ok(login),
+            // Disabled since it was looked at.
+            false => Err(Refusal::WrongPassword),
+        }
     }
 
     /// Ends the login that acts.
@@ -99,10 +124,14 @@ impl Chat {
     /// A fault.
     pub async fn end_login(&self, actor: &Actor, login: Uuid) -> Result<(), Refusal> {
         let login = LoginId(login);
-        if self.store().end_login(actor.account, login, now()).await.map_err(fault)? {
-            self.hub().close_login(login, Closing::LoginEnded);
-        }
+        let ended = self.store().end_login(Some(actor.account), login, now()).await.map_err(fault)?;
+        self.close_logins(ended.as_slice());
         Ok(())
+    }
+
+    /// Ends the connections of logins that have ended.
+    pub(super) fn close_logins(&self, ended: &[LoginId]) {
+        ended.iter().for_each(|login| self.hub().close_login(*login, Closing::LoginEnded));
     }
 
     /// Changes the password and ends every other login of the account.
@@ -117,10 +146,8 @@ impl Chat {
             return Err(Refusal::WrongCurrentPassword);
         }
         let new = self.0.passwords.hash(new).await?;
-        let ended = self.store().set_password(actor.account, &new, actor.login, now()).await.map_err(fault)?;
-        for login in ended {
-            self.hub().close_login(login, Closing::LoginEnded);
-        }
+        let ended = self.store().set_password(actor.account, &new, Some(actor.login), now()).await.map_err(fault)?;
+        self.close_logins(&ended);
         Ok(())
     }
 
@@ -129,11 +156,15 @@ impl Chat {
     /// # Errors
     /// A fault.
     pub async fn list_logins(&self, actor: &Actor) -> Result<Vec<LoginItem>, Refusal> {
+        self.logins_of(actor.account, Some(actor.login)).await
+    }
+
+    /// The logins of an account that have not ended, the latest used first; `current` is the one that asks.
+    pub(super) async fn logins_of(&self, account: AccountId, current: Option<LoginId>) -> Result<Vec<LoginItem>, Refusal> {
         let at = now();
-        let since = Micros(at.0 - LOGIN_DAYS * 24 * 3600 * 1_000_000);
-        let rows = self.store().logins(actor.account, since, at).await.map_err(fault)?;
+        let rows = self.store().logins(account, in_use_since(), at).await.map_err(fault)?;
         let item = |row: crate::server::store::accounts::LoginRow| LoginItem {
-            current: row.id == actor.login.0,
+            current: current == Some(LoginId(row.id)),
             id: row.id,
             created_at: Micros(row.created_at),
             seen_at: Micros(row.seen_at),

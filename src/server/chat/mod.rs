@@ -5,6 +5,7 @@
 
 mod accounts;
 mod names;
+mod operator;
 mod passwords;
 mod programs;
 mod rooms;
@@ -14,7 +15,7 @@ mod writer;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use governor::clock::{Clock, DefaultClock, QuantaInstant};
 use governor::middleware::StateInformationMiddleware;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin};
+pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
@@ -33,8 +35,10 @@ pub(super) use self::writer::Reply;
 pub use self::writer::Sent;
 use self::writer::Write;
 use super::config::Settings;
-use super::live::Hub;
+use super::live::{Closing, Hub};
+use super::metrics::Metrics;
 use super::store::accounts::UserRow;
+use super::store::notices::Notice;
 use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
 use crate::protocol::{Field, Idle, Me, Micros, Person, Refusal, Slug};
 
@@ -87,6 +91,7 @@ struct Inner {
     requests: RequestLimit,
     writes: mpsc::Sender<Write>,
     settings: Settings,
+    metrics: Metrics,
 }
 
 /// Now.
@@ -129,10 +134,24 @@ impl Chat {
     /// # Errors
     /// When the database fails.
     pub async fn start(store: Store, settings: Settings, tasks: &TaskTracker) -> Result<Self, StoreError> {
+        Self::run(store, settings, tasks, false).await
+    }
+
+    /// As [`Chat::start`], for a process that nobody connects to: what it writes, it leaves word of for the servers on the same
+    /// database, which hear of it within a second.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start_apart(store: Store, settings: Settings, tasks: &TaskTracker) -> Result<Self, StoreError> {
+        Self::run(store, settings, tasks, true).await
+    }
+
+    async fn run(store: Store, settings: Settings, tasks: &TaskTracker, apart: bool) -> Result<Self, StoreError> {
         let epoch = store.found(now()).await?;
-        let hub = Hub::new(&settings);
+        let metrics = Metrics::new(store.engine());
+        let hub = Hub::new(&settings, metrics.clone());
         let (writes, queue) = mpsc::channel(writer::QUEUE);
-        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), queue));
+        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, queue));
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
             .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
@@ -143,7 +162,7 @@ impl Chat {
         let sends = RateLimiter::keyed(quota);
         let requests = RateLimiter::keyed(command_quota(&settings)).with_middleware();
         let passwords = Passwords::new(&settings);
-        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, tokens, sends, requests, writes, settings })))
+        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, tokens, sends, requests, writes, settings, metrics })))
     }
 
     #[must_use]
@@ -159,6 +178,18 @@ impl Chat {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// What is counted, in Prometheus' text format.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let writes = &self.0.writes;
+        self.metrics().text(writes.max_capacity() - writes.capacity())
     }
 
     #[must_use]
@@ -207,7 +238,8 @@ impl Chat {
                 _ => reply.refuse(room, id, why),
             };
         }
-        let message = writer::Outgoing { room: room.clone(), author: actor.user, by: actor.person.clone(), id, text };
+        let (author, by, since) = (actor.user, actor.person.clone(), Instant::now());
+        let message = writer::Outgoing { room: room.clone(), author, by, id, text, since };
         if let Err(mpsc::error::SendError(Write::Send(message, reply))) = self.0.writes.send(Write::Send(message, reply)).await {
             reply.refuse(&message.room, message.id, Refusal::Unavailable);
         }
@@ -244,6 +276,27 @@ impl Chat {
     /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
     pub async fn ping(&self) -> Result<(), Refusal> {
         self.0.store.ping().await.map_err(fault)
+    }
+
+    /// Hears what other processes on the same database have left word of, after the number `after`: ends the connections of
+    /// logins that have ended, and sends those in rooms whose log went on to read it. Returns the number of the last notice.
+    ///
+    /// # Errors
+    /// A fault; nothing is heard then.
+    pub(super) async fn heed(&self, after: i64) -> Result<i64, StoreError> {
+        let mut last = after;
+        for (number, notice) in self.store().notices(after).await? {
+            if number != last + 1 {
+                // Away for so long that notices were forgotten: who may still be connected is asked of everyone anew.
+                self.hub().close_all(Closing::Fault);
+            }
+            last = number;
+            match notice {
+                Notice::LoginEnded(login) => self.hub().close_login(login, Closing::LoginEnded),
+                Notice::Room(room, seq) => self.hub().heard_of(room, seq),
+            }
+        }
+        Ok(last)
     }
 
     /// Waits until the writer has nothing more to write, at a server's end.

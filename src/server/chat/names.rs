@@ -79,6 +79,11 @@ pub fn email_key(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
+/// The key of the account that a person names at a login: by e-mail address or username.
+pub fn account_key(name: &str) -> String {
+    if name.contains('@') { email_key(name) } else { username_key(name.trim()) }
+}
+
 /// A room's name or topic on one line: NFC, runs of space as one space.
 pub fn line(text: &str, max: usize, field: Field) -> Result<String, Refusal> {
     let spaced = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,6 +1,6 @@
 //! Rooms: listing, making, joining, leaving, reading.
 
-use super::writer::{MakeRoom, Write};
+use super::writer::{Closer, MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
 use crate::protocol::api::{Logged, Member, Members, Messages, Role, Room, Rooms};
 use crate::protocol::{
@@ -206,8 +206,8 @@ impl Chat {
     }
 
     async fn set_closed(&self, actor: &Actor, room: &Slug, closed: bool) -> Result<(), Refusal> {
-        let (room, actor) = (room.clone(), Box::new(actor.clone()));
-        self.write(|answer| Write::SetClosed { room, closed, actor, answer }).await
+        let (room, by) = (room.clone(), Closer::Person(Box::new(actor.clone())));
+        self.write(|answer| Write::SetClosed { room, closed, by, answer }).await
     }
 
     /// Closes every room in which nobody has said anything for as long as it may be idle, as of the moment `at`. Several nodes

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -12,8 +13,10 @@ use super::{Actor, fault, names, now};
 use crate::protocol::{Closure, Event, Idle, Membership, Message, Micros, Person, Refusal, Seq, Slug};
 use crate::server::config::Settings;
 use crate::server::live::{Connection, Hub, News};
+use crate::server::metrics::Metrics;
 use crate::server::store::accounts::NewAccount;
-use crate::server::store::rooms::{self, NEWCOMERS, NewRoom, Turn};
+use crate::server::store::notices::{self, Notice};
+use crate::server::store::rooms::{self, By, NEWCOMERS, NewRoom, Turn};
 use crate::server::store::{Conn, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
 
 /// Changes that may wait for the writer; whoever brings more waits to hand them over.
@@ -36,6 +39,8 @@ pub(super) struct Outgoing {
     pub by: Person,
     pub id: Uuid,
     pub text: String,
+    /// When it arrived.
+    pub since: Instant,
 }
 
 /// What became of a message that was accepted.
@@ -87,6 +92,14 @@ impl Reply {
     }
 }
 
+/// Who closes a room or opens it again.
+#[derive(Debug)]
+pub(super) enum Closer {
+    Person(Box<Actor>),
+    /// Whoever runs the server.
+    Operator,
+}
+
 #[derive(Debug)]
 pub(super) struct Newcomer {
     pub account: NewAccount,
@@ -129,7 +142,7 @@ pub(super) enum Write {
     SetClosed {
         room: Slug,
         closed: bool,
-        actor: Box<Actor>,
+        by: Closer,
         answer: Answer<()>,
     },
     /// Closes rooms that are idle at the moment `at`, up to [`CLOSINGS`]. Answered with how many it closed.
@@ -195,11 +208,21 @@ struct Writer {
     store: Store,
     hub: Hub,
     settings: Settings,
+    metrics: Metrics,
+    /// Nobody is connected to this process: it leaves word of what it writes for those that have connections.
+    apart: bool,
 }
 
 /// Writes until the last sender is gone.
-pub(super) async fn run(store: Store, hub: Hub, settings: Settings, mut queue: mpsc::Receiver<Write>) {
-    let writer = Writer { store, hub, settings };
+pub(super) async fn run(
+    store: Store,
+    hub: Hub,
+    settings: Settings,
+    metrics: Metrics,
+    apart: bool,
+    mut queue: mpsc::Receiver<Write>,
+) {
+    let writer = Writer { store, hub, settings, metrics, apart };
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         writer.write(&mut batch).await;
@@ -229,6 +252,7 @@ impl Writer {
     }
 
     fn tell(&self, changes: impl Iterator<Item = Write>, written: Written) {
+        self.metrics.events.inc_by(u64::try_from(written.news.len()).unwrap_or_default());
         self.hub.publish(written.news);
         for (room, seq) in written.seen {
             self.hub.heard_of(room, seq);
@@ -236,15 +260,30 @@ impl Writer {
         for (user, event) in written.cursors {
             self.hub.tell_user(user, &event);
         }
-        changes.zip(written.outcomes).for_each(|(change, outcome)| change.tell(outcome));
+        let now = Instant::now();
+        for (change, outcome) in changes.zip(written.outcomes) {
+            if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(_)))) = (&change, &outcome) {
+                self.metrics.send_time.observe(now.duration_since(message.since).as_secs_f64());
+            }
+            change.tell(outcome);
+        }
     }
 
     async fn commit(&self, batch: &[Write]) -> Result<Written, StoreError> {
         let mut tries = 1;
         loop {
+            let start = Instant::now();
             match self.transact(batch).await {
                 Err(error) if error.is_collision() && tries < TRIES => tries += 1,
-                outcome => return outcome,
+                Err(error) => {
+                    self.metrics.failures.inc();
+                    return Err(error);
+                }
+                Ok(written) => {
+                    self.metrics.commit_time.observe(start.elapsed().as_secs_f64());
+                    self.metrics.commit_changes.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+                    return Ok(written);
+                }
             }
         }
     }
@@ -269,6 +308,10 @@ impl Writer {
                 self.messages(conn, &messages.collect::<Vec<_>>(), &mut written).await?;
                 rest = &rest[run..];
             }
+        }
+        if self.apart {
+            let word: Vec<_> = written.news.iter().map(News::place).map(|(room, seq)| Notice::Room(room, seq)).collect();
+            notices::leave(conn, &word, now()).await?;
         }
         tx.commit().await?;
         Ok(written)
@@ -351,8 +394,8 @@ impl Writer {
                 self.read(conn, room, *user, *seq, written).await.map(|done| done.map(|()| Done::Other))
             }
             Write::MakeRoom(make, _) => self.make_room(conn, make, written).await.map(|done| done.map(Done::Made)),
-            Write::SetClosed { room, closed, actor, .. } => {
-                self.set_closed(conn, room, *closed, actor, written).await.map(|done| done.map(|()| Done::Other))
+            Write::SetClosed { room, closed, by, .. } => {
+                self.set_closed(conn, room, *closed, by, written).await.map(|done| done.map(|()| Done::Other))
             }
             Write::CloseIdle { at, .. } => self.close_idle(conn, *at, written).await.map(|rooms| Ok(Done::Closed(rooms))),
             Write::SignUp(newcomer, _) => {
@@ -431,24 +474,31 @@ impl Writer {
         conn: &mut Conn<'_>,
         room: &Slug,
         closed: bool,
-        actor: &Actor,
+        by: &Closer,
         written: &mut Written,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let at = now();
         let Some(place) = rooms::take_place(conn, room, at).await? else { return Ok(Err(Refusal::NoRoom)) };
-        let standing = rooms::standing(conn, place.id, actor.user).await?;
-        if standing.kind != "public" && !standing.member {
-            return Ok(Err(Refusal::NoRoom));
-        }
-        if !may_open(actor, standing.created_by) {
+        let (allowed, person, by) = match by {
+            Closer::Person(actor) => {
+                let standing = rooms::standing(conn, place.id, actor.user).await?;
+                if standing.kind != "public" && !standing.member {
+                    return Ok(Err(Refusal::NoRoom));
+                }
+                (may_open(actor, standing.created_by), Some(actor.person.clone()), By::User(actor.user))
+            }
+            // The first rooms stay open, whoever asks.
+            Closer::Operator => (!rooms::is_first(conn, place.id).await?, None, By::Operator),
+        };
+        if !allowed {
             return Ok(Err(Refusal::NotAllowed));
         }
         if place.closed == closed {
             return self.give_back(conn).await;
         }
         let seq = Seq(place.seq);
-        rooms::set_closed(conn, place.id, closed, actor.user, seq, at).await?;
-        let closure = Closure { room: room.clone(), seq, by: Some(actor.person.clone()), at };
+        rooms::set_closed(conn, place.id, closed, by, seq, at).await?;
+        let closure = Closure { room: room.clone(), seq, by: person, operator: by == By::Operator, at };
         let event = if closed { Event::Closed(closure) } else { Event::Reopened(closure) };
         written.news.push(News::new(place.id, None, &event));
         Ok(Ok(()))
@@ -459,7 +509,7 @@ impl Writer {
         let mut closed = 0;
         for (id, room) in rooms::idle(conn, at, CLOSINGS).await? {
             if let Some(seq) = rooms::close_if_idle(conn, id, at).await? {
-                written.news.push(News::new(id, None, &Event::Closed(Closure { room, seq, by: None, at })));
+                written.news.push(News::new(id, None, &Event::Closed(Closure { room, seq, by: None, operator: false, at })));
                 closed += 1;
             }
         }

@@ -13,6 +13,7 @@ use super::presence::Here;
 use crate::protocol::{Event, Presence, Refusal, Seq, Slug};
 use crate::server::chat::Actor;
 use crate::server::config::Settings;
+use crate::server::metrics::Metrics;
 use crate::server::store::rooms::Turn;
 use crate::server::store::{LoginId, RoomId, UserId};
 
@@ -45,6 +46,12 @@ impl News {
     pub fn new(room: RoomId, turn: Option<(UserId, Turn)>, event: &Event) -> Self {
         let seq = event.place().map(|(_, seq)| seq).unwrap_or_default();
         Self { room, seq, json: json(event), turn }
+    }
+
+    /// The room, and the place in its log.
+    #[must_use]
+    pub fn place(&self) -> (RoomId, Seq) {
+        (self.room, self.seq)
     }
 }
 
@@ -110,11 +117,12 @@ pub(super) struct Inner {
     pub(super) grace: Duration,
     /// The server stops.
     stopped: OnceLock<Closing>,
+    metrics: Metrics,
 }
 
 impl Hub {
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, metrics: Metrics) -> Self {
         let wide = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         Self(Arc::new(Inner {
             rooms: DashMap::new(),
@@ -124,6 +132,7 @@ impl Hub {
             sockets_per_user: wide(settings.sockets_per_user),
             grace: Duration::from_secs(settings.presence_grace.into()),
             stopped: OnceLock::new(),
+            metrics,
         }))
     }
 
@@ -139,6 +148,8 @@ impl Hub {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(number, actor, self.0.queue_bytes));
         of_user.push(Arc::clone(&connection));
+        self.0.metrics.connections.inc();
+        self.0.metrics.opened.inc();
         if let Some(why) = self.0.stopped.get() {
             connection.close(*why);
         }
@@ -149,7 +160,11 @@ impl Hub {
     pub(super) fn disconnect(&self, connection: &Arc<Connection>) {
         let user = connection.actor.user;
         if let Some(mut of_user) = self.0.users.get_mut(&user) {
+            let before = of_user.len();
             of_user.retain(|other| other.number != connection.number);
+            if of_user.len() < before {
+                self.0.metrics.connections.dec();
+            }
         }
         self.0.users.remove_if(&user, |_, of_user| of_user.is_empty());
         // From here on nothing adds it to a room; what added it before is in this list.
@@ -250,6 +265,7 @@ impl Hub {
                 let waiting = |item: &&&News| Waiting::Log { room: id, seq: item.seq, json: item.json.clone(), last: false };
                 listener.push(fresh.iter().map(waiting));
             }
+            self.delivered(fresh.len() * room.listeners.len());
         });
     }
 
@@ -269,6 +285,7 @@ impl Hub {
                 let last = turn == Turn::Left && listener.actor.user == user;
                 listener.push(std::iter::once(Waiting::Log { room: id, seq: news.seq, json: news.json.clone(), last }));
             }
+            self.delivered(room.listeners.len());
             if turn == Turn::Left {
                 room.listeners.retain(|listener| {
                     let stays = listener.actor.user != user;
@@ -288,6 +305,11 @@ impl Hub {
         }
         self.presence_changed(id);
         self.tidy(id);
+    }
+
+    /// Counts once for all who were handed something.
+    fn delivered(&self, events: usize) {
+        self.0.metrics.deliveries.inc_by(u64::try_from(events).unwrap_or_default());
     }
 
     /// There is an event at `seq` in the room's log; who has not been handed it reads the log.
@@ -319,12 +341,17 @@ impl Hub {
         }
     }
 
-    /// Ends every connection, and each that still comes.
-    pub fn stop(&self, why: Closing) {
-        let _stopped_before = self.0.stopped.set(why);
+    /// Ends every connection; who comes again is welcome.
+    pub fn close_all(&self, why: Closing) {
         for of_user in &self.0.users {
             of_user.iter().for_each(|connection| connection.close(why));
         }
+    }
+
+    /// Ends every connection, and each that still comes.
+    pub fn stop(&self, why: Closing) {
+        let _stopped_before = self.0.stopped.set(why);
+        self.close_all(why);
     }
 
     /// Who is in a room now; none when nobody listens.

@@ -268,6 +268,7 @@ impl Session {
             }
         }
         if behind && self.greeted {
+            self.chat.metrics().resynced.inc();
             self.catch_up(&mut out).await.map_err(|_| Closing::Fault)?;
         }
         self.send(socket, out.finish()).await?;
@@ -363,6 +364,7 @@ impl Session {
             return Ok(());
         }
         if to.0 - cursor.0 > i64::from(self.chat.settings().replay_max) {
+            self.chat.metrics().limited.inc();
             out.add(json(&Event::Limited { room: slug.clone(), from: cursor.next(), to }));
             return Ok(());
         }
@@ -477,6 +479,7 @@ impl Session {
             match named.get(&slug) {
                 // Of another database, or ahead of this one: void.
                 Some(seq) if epoch != Some(self.chat.epoch()) || *seq > last => {
+                    self.chat.metrics().limited.inc();
                     out.add(json(&Event::Limited { room: slug.clone(), from: Seq(1), to: last }));
                     self.cursors.insert(row.id, last);
                 }

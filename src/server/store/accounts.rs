@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::notices::{self, Notice};
 use super::{AccountId, Conn, LoginId, Store, StoreError, UserId, on, read_one, write_one};
 use crate::protocol::Micros;
 
@@ -22,6 +23,8 @@ pub struct UserRow {
 pub struct Credentials {
     pub account_id: AccountId,
     pub user_id: UserId,
+    pub username: String,
+    pub email: String,
     pub password_hash: String,
     pub disabled: bool,
 }
@@ -59,10 +62,47 @@ pub struct NewAccount {
     pub username_key: String,
     /// A PHC string.
     pub password_hash: String,
+    /// An administrator, whether or not it is the first.
+    pub admin: bool,
     pub at: Micros,
 }
 
-/// Adds an account and its user. The first one of a database is its administrator.
+/// An account as the operator's list has it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct AccountRow {
+    pub username: String,
+    pub username_key: String,
+    pub email: String,
+    pub admin: bool,
+    pub created_at: i64,
+    pub disabled_at: Option<i64>,
+    /// When one of its logins that are in use was used last.
+    pub seen_at: Option<i64>,
+    /// How many those are.
+    pub logins: i64,
+}
+
+/// Ends the logins of an account but `keep`, leaves word of it, and returns them.
+async fn end_logins(
+    conn: &mut Conn<'_>,
+    account: AccountId,
+    keep: Option<LoginId>,
+    at: Micros,
+) -> Result<Vec<LoginId>, StoreError> {
+    let ended: Vec<LoginId> = on!(conn, c => sqlx::query_scalar(
+        "UPDATE logins SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL RETURNING id",
+    )
+    .bind(account)
+    .bind(keep.unwrap_or(LoginId(Uuid::nil())))
+    .bind(at.0)
+    .fetch_all(c)
+    .await)?;
+    let word: Vec<_> = ended.iter().copied().map(Notice::LoginEnded).collect();
+    notices::leave(conn, &word, at).await?;
+    Ok(ended)
+}
+
+/// Adds an account and its user. The first one of a database is an administrator.
 ///
 /// # Errors
 /// Also when the e-mail address (`accounts.email_key`) or username (`users.username_key`) is taken.
@@ -71,12 +111,13 @@ pub async fn add(conn: &mut Conn<'_>, new: &NewAccount) -> Result<(), StoreError
     on!(conn, c => sqlx::query("UPDATE server SET one = 1 WHERE one = 1").execute(c).await.map(|_| ()))?;
     on!(conn, c => sqlx::query(
         "INSERT INTO accounts (id, email, email_key, password_hash, admin, created_at)
-         VALUES ($1, $2, $3, $4, NOT EXISTS (SELECT 1 FROM accounts), $5)",
+         VALUES ($1, $2, $3, $4, $5 OR NOT EXISTS (SELECT 1 FROM accounts), $6)",
     )
     .bind(new.account_id)
     .bind(&new.email)
     .bind(&new.email_key)
     .bind(&new.password_hash)
+    .bind(new.admin)
     .bind(new.at.0)
     .execute(c)
     .await
@@ -102,7 +143,7 @@ impl Store {
     /// When the database fails.
     pub async fn credentials(&self, key: &str) -> Result<Option<Credentials>, StoreError> {
         let found = read_one!(self, c => sqlx::query_as(
-            "SELECT a.id AS account_id, u.id AS user_id, a.password_hash, a.disabled_at IS NOT NULL AS disabled
+            "SELECT a.id AS account_id, u.id AS user_id, u.username, a.email, a.password_hash, a.disabled_at IS NOT NULL AS disabled
              FROM accounts a JOIN users u ON u.account_id = a.id
              WHERE a.email_key = $1 OR u.username_key = $1",
         )
@@ -124,7 +165,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Sets a password hash and ends the account's logins but `keep`; returns those ended.
+    /// Sets a password hash and ends the account's logins but `keep`, all of them where that is none; returns those ended.
     ///
     /// # Errors
     /// When the database fails.
@@ -132,7 +173,7 @@ impl Store {
         &self,
         account: AccountId,
         hash: &str,
-        keep: LoginId,
+        keep: Option<LoginId>,
         at: Micros,
     ) -> Result<Vec<LoginId>, StoreError> {
         let mut tx = self.write().await?;
@@ -143,16 +184,63 @@ impl Store {
             .execute(c)
             .await
             .map(|_| ()))?;
-        let ended = on!(conn, c => sqlx::query_scalar(
-            "UPDATE logins SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL RETURNING id",
-        )
-        .bind(account)
-        .bind(keep)
-        .bind(at.0)
-        .fetch_all(c)
-        .await)?;
+        let ended = end_logins(conn, account, keep, at).await?;
         tx.commit().await?;
         Ok(ended)
+    }
+
+    /// Disables an account and ends its logins, which are returned; or enables it again. One that is so already stays so.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_disabled(&self, account: AccountId, disabled: bool, at: Micros) -> Result<Vec<LoginId>, StoreError> {
+        let mut tx = self.write().await?;
+        let conn = &mut tx.conn();
+        on!(conn, c => sqlx::query(
+            "UPDATE accounts SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, $3) ELSE NULL END WHERE id = $1",
+        )
+        .bind(account)
+        .bind(disabled)
+        .bind(at.0)
+        .execute(c)
+        .await
+        .map(|_| ()))?;
+        let ended = if disabled { end_logins(conn, account, None, at).await? } else { Vec::new() };
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Ends every login of an account, and returns them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_logins(&self, account: AccountId, at: Micros) -> Result<Vec<LoginId>, StoreError> {
+        let mut tx = self.write().await?;
+        let ended = end_logins(&mut tx.conn(), account, None, at).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Accounts in the order of their username's key, after the key `after`, up to `limit` of them. Logins count that were used
+    /// since `since`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn accounts(&self, after: &str, since: Micros, limit: i64) -> Result<Vec<AccountRow>, StoreError> {
+        let found = read_one!(self, c => sqlx::query_as(
+            "SELECT u.username, u.username_key, a.email, a.admin, a.created_at, a.disabled_at,
+                    (SELECT max(l.seen_at) FROM logins l
+                     WHERE l.account_id = a.id AND l.ended_at IS NULL AND l.seen_at >= $2) AS seen_at,
+                    (SELECT count(*) FROM logins l WHERE l.account_id = a.id AND l.ended_at IS NULL AND l.seen_at >= $2) AS logins
+             FROM users u JOIN accounts a ON a.id = u.account_id
+             WHERE u.username_key > $1 ORDER BY u.username_key LIMIT $3",
+        )
+        .bind(after)
+        .bind(since.0)
+        .bind(limit)
+        .fetch_all(c)
+        .await)?;
+        Ok(found)
     }
 
     /// Replaces a password hash by one of newer parameters, if it is still the old one.
@@ -170,12 +258,23 @@ impl Store {
         Ok(())
     }
 
-    /// Starts a login.
+    /// Starts a login; false when the account is disabled, and nothing was started.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn add_login(&self, new: &NewLogin<'_>) -> Result<(), StoreError> {
-        write_one!(self, c => sqlx::query(
+    pub async fn add_login(&self, new: &NewLogin<'_>) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let conn = &mut tx.conn();
+        // Under the account's lock, so that whoever disables it finds this login and ends it, or this finds it disabled.
+        let enabled = on!(conn, c => sqlx::query("UPDATE accounts SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NULL")
+            .bind(new.account)
+            .execute(c)
+            .await
+            .map(|done| done.rows_affected()))?;
+        if enabled == 0 {
+            return Ok(false);
+        }
+        on!(conn, c => sqlx::query(
             "INSERT INTO logins (id, account_id, created_at, seen_at, address, agent, until_at) VALUES ($1, $2, $3, $3, $4, $5, $6)",
         )
         .bind(new.id)
@@ -187,7 +286,8 @@ impl Store {
         .execute(c)
         .await
         .map(|_| ()))?;
-        Ok(())
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Who a login is of; none when it has ended or is over at the moment `at`, or the account is disabled.
@@ -221,21 +321,27 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a login of this account; false when it has none such that has not ended.
+    /// Ends a login, of this account where one is named, and returns it; none when there is none such that has not ended.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_login(&self, account: AccountId, login: LoginId, at: Micros) -> Result<bool, StoreError> {
-        let ended = write_one!(self, c => sqlx::query(
-            "UPDATE logins SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL",
+    pub async fn end_login(&self, account: Option<AccountId>, login: LoginId, at: Micros) -> Result<Option<LoginId>, StoreError> {
+        let mut tx = self.write().await?;
+        let conn = &mut tx.conn();
+        let ended: Option<LoginId> = on!(conn, c => sqlx::query_scalar(
+            "UPDATE logins SET ended_at = $3
+             WHERE id = $1 AND account_id = coalesce($2, account_id) AND ended_at IS NULL RETURNING id",
         )
         .bind(login)
         .bind(account)
         .bind(at.0)
-        .execute(c)
-        .await
-        .map(|done| done.rows_affected()))?;
-        Ok(ended > 0)
+        .fetch_optional(c)
+        .await)?;
+        if let Some(login) = ended {
+            notices::leave(conn, &[Notice::LoginEnded(login)], at).await?;
+        }
+        tx.commit().await?;
+        Ok(ended)
     }
 
     /// The account's logins that have not ended by the moment `at` and were used since `since`, the latest used first; 100 at

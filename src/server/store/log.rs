@@ -25,6 +25,8 @@ struct NoteRow {
     /// None for what nobody did.
     username: Option<String>,
     display_name: Option<String>,
+    /// The operator did it.
+    operator: bool,
 }
 
 /// An event of the log, joined to the message as it is now.
@@ -35,6 +37,7 @@ struct LogRow {
     at: i64,
     username: Option<String>,
     display_name: Option<String>,
+    operator: bool,
     id: Option<Uuid>,
     text: Option<String>,
 }
@@ -59,13 +62,13 @@ impl MessageRow {
 }
 
 /// None for a kind that this program does not tell of.
-fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Option<Person>) -> Option<Event> {
+fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Option<Person>, operator: bool) -> Option<Event> {
     let (room, seq, at) = (room.clone(), Seq(seq), Micros(at));
     Some(match kind {
         "joined" => Event::Joined(Membership { room, seq, by: by?, at }),
         "left" => Event::Left(Membership { room, seq, by: by?, at }),
-        "closed" => Event::Closed(Closure { room, seq, by, at }),
-        "reopened" => Event::Reopened(Closure { room, seq, by, at }),
+        "closed" => Event::Closed(Closure { room, seq, by, operator, at }),
+        "reopened" => Event::Reopened(Closure { room, seq, by, operator, at }),
         _ => return None,
     })
 }
@@ -73,7 +76,7 @@ fn note(room: &Slug, kind: &str, seq: i64, at: i64, by: Option<Person>) -> Optio
 impl NoteRow {
     fn event(self, room: &Slug) -> Option<Event> {
         let by = self.username.zip(self.display_name).map(|(user, name)| person(user, name));
-        note(room, &self.kind, self.seq, self.at, by)
+        note(room, &self.kind, self.seq, self.at, by, self.operator)
     }
 }
 
@@ -84,7 +87,7 @@ impl LogRow {
             ("message", Some(id), Some(text), Some(by)) => {
                 Some(Event::Message(Message { room: room.clone(), seq: Seq(self.seq), id, by, text, at: Micros(self.at) }))
             }
-            (kind, _, _, by) => note(room, kind, self.seq, self.at, by),
+            (kind, _, _, by) => note(room, kind, self.seq, self.at, by, self.operator),
         }
     }
 }
@@ -172,7 +175,7 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
             .await)?;
     }
     let mut notes: Vec<NoteRow> = on!(conn, c => sqlx::query_as(
-        "SELECT l.seq, l.kind, l.at, u.username, u.display_name FROM log l LEFT JOIN users u ON u.id = l.user_id
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name, l.operator IS NOT NULL AS operator FROM log l LEFT JOIN users u ON u.id = l.user_id
          WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
     )
     .bind(room)
@@ -206,7 +209,7 @@ fn one_more(most: usize) -> i64 {
 /// When the database fails.
 pub async fn replay(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Event>, StoreError> {
     let rows: Vec<LogRow> = on!(conn, c => sqlx::query_as(
-        "SELECT l.seq, l.kind, l.at, u.username, u.display_name, m.id, m.text
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name, l.operator IS NOT NULL AS operator, m.id, m.text
          FROM log l LEFT JOIN users u ON u.id = l.user_id
          LEFT JOIN messages m ON m.room_id = l.room_id AND m.seq = l.message_seq AND m.deleted_at IS NULL
          WHERE l.room_id = $1 AND l.seq > $2 AND l.seq <= $3 ORDER BY l.seq",
@@ -253,5 +256,5 @@ pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<
     .await)?;
     let Some((slug, seq, at, username, display_name)) = row else { return Ok(None) };
     let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
-    Ok(note(&slug, "left", seq, at, Some(person(username, display_name))))
+    Ok(note(&slug, "left", seq, at, Some(person(username, display_name)), false))
 }

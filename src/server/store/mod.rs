@@ -6,7 +6,9 @@
 
 pub mod accounts;
 pub mod append;
+pub mod file;
 pub mod log;
+pub mod notices;
 pub mod rooms;
 pub mod sessions;
 pub mod tokens;
@@ -173,6 +175,15 @@ impl Store {
         Ok(store)
     }
 
+    /// The engine's name: `sqlite` or `postgres`.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => "sqlite",
+            Pools::Postgres(_) => "postgres",
+        }
+    }
+
     async fn open_sqlite(file: PathBuf) -> Result<Pools, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(&file)
@@ -252,6 +263,35 @@ impl Store {
             Pools::Sqlite { readers, .. } => readers.acquire().await?.ping().await?,
             Pools::Postgres(pool) => pool.acquire().await?.ping().await?,
         }
+        Ok(())
+    }
+
+    /// How many connections of servers a PostgreSQL has; none on SQLite, whose folder's lock says it.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], or when the database fails.
+    pub async fn servers(url: Option<&str>) -> Result<i64, StoreError> {
+        let Some(url) = url.filter(|url| url.starts_with("postgres")) else { return Ok(0) };
+        // Under another name than theirs.
+        let options = PgConnectOptions::from_str(url).map_err(StoreError::Open)?.application_name("snug-command");
+        let mut connection = options.connect().await.map_err(StoreError::Open)?;
+        let servers = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'snug'";
+        let servers = sqlx::query_scalar(servers).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(servers)
+    }
+
+    /// Gives the database another identity: what clients remember of it is void. No server may have it, since each has read the
+    /// identity when it started.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew_epoch(&self) -> Result<(), StoreError> {
+        write_one!(self, c => sqlx::query("UPDATE server SET epoch = $1 WHERE one = 1")
+            .bind(Uuid::new_v4())
+            .execute(c)
+            .await
+            .map(|_| ()))?;
         Ok(())
     }
 

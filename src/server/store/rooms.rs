@@ -345,6 +345,14 @@ pub async fn standing(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result
     .await)?)
 }
 
+/// Whether a room is one of those that are there from the start.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_first(conn: &mut Conn<'_>, room: RoomId) -> Result<bool, StoreError> {
+    Ok(on!(conn, c => sqlx::query_scalar("SELECT created_by IS NULL FROM rooms WHERE id = $1").bind(room).fetch_one(c).await)?)
+}
+
 /// What happened to a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -404,23 +412,32 @@ pub async fn turn(
         .execute(c)
         .await
         .map(|_| ()))?;
-    note(conn, room, seq, turn.kind(), Some(user), at).await
+    note(conn, room, seq, turn.kind(), By::User(user), at).await
+}
+
+/// Whose doing an event of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    User(UserId),
+    /// Whoever runs the server, who is nobody's user.
+    Operator,
+    /// Nobody: the room was idle.
+    Itself,
 }
 
 /// Logs an event that is no message's.
-async fn note(
-    conn: &mut Conn<'_>,
-    room: RoomId,
-    seq: Seq,
-    kind: &str,
-    user: Option<UserId>,
-    at: Micros,
-) -> Result<(), StoreError> {
-    on!(conn, c => sqlx::query("INSERT INTO log (room_id, seq, kind, user_id, at) VALUES ($1, $2, $3, $4, $5)")
+async fn note(conn: &mut Conn<'_>, room: RoomId, seq: Seq, kind: &str, by: By, at: Micros) -> Result<(), StoreError> {
+    let (user, operator) = match by {
+        By::User(user) => (Some(user), None),
+        By::Operator => (None, Some(true)),
+        By::Itself => (None, None),
+    };
+    on!(conn, c => sqlx::query("INSERT INTO log (room_id, seq, kind, user_id, operator, at) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(room)
         .bind(seq.0)
         .bind(kind)
         .bind(user)
+        .bind(operator)
         .bind(at.0)
         .execute(c)
         .await
@@ -433,21 +450,14 @@ async fn note(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_closed(
-    conn: &mut Conn<'_>,
-    room: RoomId,
-    closed: bool,
-    user: UserId,
-    seq: Seq,
-    at: Micros,
-) -> Result<(), StoreError> {
+pub async fn set_closed(conn: &mut Conn<'_>, room: RoomId, closed: bool, by: By, seq: Seq, at: Micros) -> Result<(), StoreError> {
     let sql = if closed {
         "UPDATE rooms SET closed_at = $2 WHERE id = $1"
     } else {
         "UPDATE rooms SET closed_at = NULL, idle_from = $2 WHERE id = $1"
     };
     on!(conn, c => sqlx::query(sql).bind(room).bind(at.0).execute(c).await.map(|_| ()))?;
-    note(conn, room, seq, if closed { "closed" } else { "reopened" }, Some(user), at).await
+    note(conn, room, seq, if closed { "closed" } else { "reopened" }, by, at).await
 }
 
 /// Open rooms that have been idle for as long as they may be at the moment `at`, at most `limit`, in the order of their ids:
@@ -484,7 +494,7 @@ pub async fn close_if_idle(conn: &mut Conn<'_>, room: RoomId, at: Micros) -> Res
     .fetch_optional(c)
     .await)?;
     let Some(seq) = seq.map(Seq) else { return Ok(None) };
-    note(conn, room, seq, "closed", None, at).await?;
+    note(conn, room, seq, "closed", By::Itself, at).await?;
     Ok(Some(seq))
 }
 

@@ -1,4 +1,4 @@
-//! The doors: pages, server functions, the socket's endpoint, assets, health. Each finds out who asks and hands over to
+//! The doors: pages, server functions, the socket's endpoint, assets, health, metrics. Each finds out who asks and hands over to
 //! [`chat`](super::chat); none decides.
 
 pub mod actions;
@@ -6,6 +6,7 @@ mod api;
 mod assets;
 mod auth;
 mod health;
+mod metrics;
 mod pages;
 mod security;
 mod session;
@@ -35,6 +36,7 @@ pub use self::assets::Assets;
 use super::chat::{Chat, Origin};
 use super::config::{Networks, Settings};
 use super::live::socket::Sockets;
+use super::metrics::Metrics;
 use super::store::sessions::Sessions;
 use crate::protocol::Refusal;
 
@@ -58,6 +60,7 @@ pub struct Peer(pub SocketAddr);
 /// Everything that the server answers.
 pub fn router(app: App) -> Router {
     let security = Arc::new(security::Security::new(&app.settings, &app.leptos));
+    let counting = app.chat.metrics().clone();
     // Sessions only where there is someone to know: not for assets, not for the socket, which looks its session up itself.
     let pages = Router::new()
         .route("/actions/{action}", post(actions::answer).get(actions::go_home))
@@ -74,13 +77,14 @@ pub fn router(app: App) -> Router {
         .route("/ws/{room}", get(socket::upgrade_into))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .with_state(app.clone())
         .layer(middleware::from_fn_with_state(app, bound_body))
         .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
         // Around everything that answers, so that no answer goes without its headers.
         .layer(middleware::from_fn_with_state(security, security::guard))
         .layer(middleware::from_fn(api::problem::shape))
-        .layer(middleware::from_fn(trace))
+        .layer(middleware::from_fn_with_state(counting, trace))
 }
 
 /// A refusal as JSON, with its status; under `/api` it becomes a [problem](api::problem).
@@ -126,7 +130,7 @@ fn closing(mut response: Response) -> Response {
 }
 
 /// One line for each request, with an id that the answer names too. Never the query, which may carry a token.
-async fn trace(request: Request, next: Next) -> Response {
+async fn trace(axum::extract::State(metrics): axum::extract::State<Metrics>, request: Request, next: Next) -> Response {
     use tracing::Instrument;
     let id = uuid::Uuid::now_v7().simple().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -134,7 +138,9 @@ async fn trace(request: Request, next: Next) -> Response {
     async move {
         let start = std::time::Instant::now();
         let mut response = next.run(request).await;
-        let (status, micros) = (response.status().as_u16(), start.elapsed().as_micros());
+        let (status, time) = (response.status().as_u16(), start.elapsed());
+        metrics.answered(status, time);
+        let micros = time.as_micros();
         if status >= 500 {
             tracing::warn!(%method, path, status, micros, "answered {status}");
         } else {
