@@ -138,6 +138,13 @@ on_both! {
                 let guarded = operation["security"] == json!([{ "token": [] }]);
                 assert_eq!(reply.problem(), if guarded { "log_in" } else { "bad_request" }, "{method} {path}");
                 assert!(operation["responses"][reply.status.to_string()].is_object(), "{method} {path} says {}", reply.status);
+                // And what writes does so for no other site.
+                let (origin, other) = (("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"));
+                for from_elsewhere in [origin, other].into_iter().filter(|_| method == Method::POST) {
+                    let reply = app.bot().request(method.clone(), &path, &[JSON, from_elsewhere], Some("{}".to_owned())).await;
+                    assert_eq!(reply.problem(), "cross_site", "{method} {path}");
+                    assert!(operation["responses"]["403"].is_object(), "{method} {path}");
+                }
             }
         }
     }

@@ -135,6 +135,22 @@ on_both! {
         assert_eq!(answers(&bot, bot.token()).await, BAD);
     }
 
+    async fn a_token_that_is_used_is_seen_in_the_list(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        let bot = app.bot().log_in("ada").await;
+        app.stop().await;
+        app.sql(&format!("UPDATE logins SET seen_at = {}", (seconds() - 7200) * 1_000_000)).await.unwrap();
+        app.start_again().await;
+        let seen = async || {
+            let logins: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+            logins.iter().find(|login| !login.current).expect("the token's login is in the list").seen_at.0 / 1_000_000
+        };
+        assert!(seen().await < seconds() - 7000);
+        bot.get("/api/me").await;
+        assert!(seen().await > seconds() - 60);
+    }
+
     async fn a_changed_password_ends_every_token(app: TestApp) {
         let ada = app.sign_up("ada").await;
         let bot = app.bot().log_in("ada").await;

@@ -17,6 +17,9 @@ use crate::server::store::{AccountId, LoginId, UserId};
 /// Days after which a login that was not used is over: as long as its session slides.
 pub const LOGIN_DAYS: i64 = 30;
 
+/// Microseconds since a login was last noted as used until it is noted again: not every request is a write.
+pub const TOUCH_AFTER: i64 = 3_600_000_000;
+
 /// From where a login is made, and for what.
 #[derive(Clone, Debug)]
 pub struct Origin {

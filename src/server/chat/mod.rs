@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub use self::accounts::{LOGIN_DAYS, Origin};
+pub use self::accounts::{LOGIN_DAYS, Origin, TOUCH_AFTER};
 pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
@@ -53,6 +53,8 @@ pub struct Actor {
     pub login: LoginId,
     pub person: Person,
     pub admin: bool,
+    /// When the login was last noted as used.
+    pub seen: Micros,
     /// When the login is over by itself: that of a program.
     pub until: Option<Micros>,
 }
@@ -60,7 +62,8 @@ pub struct Actor {
 impl Actor {
     fn new(row: UserRow, login: LoginId) -> Self {
         let person = log::person(row.username, row.display_name);
-        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin, until: row.until_at.map(Micros) }
+        let (seen, until) = (Micros(row.seen_at), row.until_at.map(Micros));
+        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin, seen, until }
     }
 
     /// What this person may know of themselves.

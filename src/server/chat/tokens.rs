@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Actor, Chat, fault, now};
+use super::{Actor, Chat, TOUCH_AFTER, fault, now};
 use crate::protocol::api::{Ticket, Token};
 use crate::protocol::{Micros, Refusal};
 use crate::server::store::LoginId;
@@ -104,8 +104,11 @@ impl Chat {
     /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
     pub async fn actor_of_token(&self, token: &str) -> Result<Option<Actor>, Refusal> {
         let Some(claims) = self.0.tokens.claims(token) else { return Ok(None) };
-        let actor = self.actor(LoginId(claims.sid)).await?;
-        Ok(actor.filter(|actor| actor.user.0 == claims.sub))
+        let actor = self.actor(LoginId(claims.sid)).await?.filter(|actor| actor.user.0 == claims.sub);
+        if let Some(actor) = actor.as_ref().filter(|actor| now().0 - actor.seen.0 > TOUCH_AFTER) {
+            self.touch_login(actor.login).await?;
+        }
+        Ok(actor)
     }
 
     /// A ticket: it opens one socket of the login that acts, within 30 seconds, and may stand in an address.

@@ -200,13 +200,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::protocol::Person;
+    use crate::protocol::{Micros, Person};
     use crate::server::store::{AccountId, LoginId, UserId};
 
     fn connection(queue_bytes: usize) -> Connection {
         let person = Person { user: "ada".to_owned(), name: None };
         let (user, account, login) = (UserId::fresh(), AccountId::fresh(), LoginId(Uuid::new_v4()));
-        Connection::new(1, Actor { user, account, login, person, admin: false, until: None }, queue_bytes)
+        Connection::new(1, Actor { user, account, login, person, admin: false, seen: Micros(0), until: None }, queue_bytes)
     }
 
     fn event(seq: i64) -> Waiting {

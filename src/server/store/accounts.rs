@@ -14,7 +14,8 @@ pub struct UserRow {
     pub username: String,
     pub display_name: String,
     pub admin: bool,
-    /// When the login by which they were found is over by itself.
+    /// When the login by which they were found was last seen, and when it is over by itself.
+    pub seen_at: i64,
     pub until_at: Option<i64>,
 }
 
@@ -296,7 +297,7 @@ impl Store {
     /// When the database fails.
     pub async fn user_of_login(&self, login: LoginId, at: Micros) -> Result<Option<UserRow>, StoreError> {
         let found = read_one!(self, c => sqlx::query_as(
-            "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin, l.until_at
+            "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin, l.seen_at, l.until_at
              FROM logins l JOIN accounts a ON a.id = l.account_id JOIN users u ON u.account_id = a.id
              WHERE l.id = $1 AND l.ended_at IS NULL AND (l.until_at IS NULL OR l.until_at > $2) AND a.disabled_at IS NULL",
         )

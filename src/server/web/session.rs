@@ -11,16 +11,13 @@ use uuid::Uuid;
 
 use super::App;
 use crate::protocol::Refusal;
-use crate::server::chat::{Actor, Chat, LOGIN_DAYS, now};
+use crate::server::chat::{Actor, Chat, LOGIN_DAYS, TOUCH_AFTER, now};
 use crate::server::config::Settings;
 use crate::server::store::LoginId;
 use crate::server::store::sessions::Sessions;
 
 const LOGIN: &str = "login";
 const TOUCHED: &str = "touched";
-
-/// How old the last touch must be for another one: a session slides without a write for every request.
-const TOUCH_AFTER: i64 = 3_600_000_000;
 
 fn cookie_name(settings: &Settings) -> &'static str {
     // `__Host-`: set by this host alone, over HTTPS, for all of its paths (RFC 6265bis, section 4.1.3.2).

@@ -22,7 +22,7 @@ const TAG: &str = "Accounts";
         (status = 201, description = "The account's first token", body = Token),
         (status = 409, description = "`taken_username`, `taken_email`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`empty`, `too_long`, `too_short`, `bad_form`, `common_password`, each with its `field`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`busy`: too many passwords wait to be hashed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`busy`: too many passwords wait to be hashed; `unavailable`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn register(State(chat): State<Chat>, from: From, Body(new): Body<Register>) -> Refusing<(StatusCode, Json<Token>)> {
@@ -39,7 +39,7 @@ pub async fn register(State(chat): State<Chat>, from: From, Body(new): Body<Regi
         (status = 200, description = "A token of 24 hours", body = Token),
         (status = 401, description = "`wrong_password`, whether there is such an account or not", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`empty`, with its `field`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`busy`: too many passwords wait to be hashed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`busy`: too many passwords wait to be hashed; `unavailable`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn log_in(State(chat): State<Chat>, from: From, Body(LogIn { name, password }): Body<LogIn>) -> Refusing<Json<Token>> {

@@ -45,15 +45,18 @@ const SHARED: [(&str, &str, &str); 8] = [
 
 /// Adds the operations of `guarded`, which want a token, and to all of them what each may refuse.
 pub fn complete(description: &mut openapi::OpenApi, mut guarded: openapi::OpenApi) {
-    operations(&mut guarded, |operation| {
+    operations(&mut guarded, |_, operation| {
         operation.security = Some(vec![SecurityRequirement::new(SCHEME, [] as [&str; 0])]);
         refuses(operation, &["LogIn", "TooFast"]);
     });
     description.merge(guarded);
-    operations(description, |operation| {
+    operations(description, |writes, operation| {
         refuses(operation, &["Unavailable"]);
+        if writes {
+            refuses(operation, &["CrossSite"]);
+        }
         if operation.request_body.is_some() {
-            refuses(operation, &["BadRequest", "CrossSite", "Timeout", "TooLarge", "NoJson"]);
+            refuses(operation, &["BadRequest", "Timeout", "TooLarge", "NoJson"]);
         } else if operation.parameters.is_some() {
             refuses(operation, &["BadRequest"]);
         }
@@ -76,8 +79,10 @@ fn refuses(operation: &mut Operation, names: &[&str]) {
     }
 }
 
-fn operations(description: &mut openapi::OpenApi, mut change: impl FnMut(&mut Operation)) {
+/// Changes each operation; `change` is told whether it is one that writes.
+fn operations(description: &mut openapi::OpenApi, mut change: impl FnMut(bool, &mut Operation)) {
     for PathItem { get, post, .. } in description.paths.paths.values_mut() {
-        [get, post].into_iter().flatten().for_each(&mut change);
+        get.iter_mut().for_each(|operation| change(false, operation));
+        post.iter_mut().for_each(|operation| change(true, operation));
     }
 }

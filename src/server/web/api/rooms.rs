@@ -51,6 +51,7 @@ pub async fn list(
     post, path = "/api/rooms", tag = TAG, request_body = NewRoom,
     responses(
         (status = 201, description = "It is there", body = Room, headers(("Location" = String, description = "Its address"))),
+        (status = 403, description = "`not_allowed`: the server's settings leave it to administrators", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`empty`, `too_long`, `bad_form`, each with its `field`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
