@@ -6,8 +6,8 @@
 mod support;
 
 mod accounts;
-mod api;
 mod admin;
+mod api;
 mod backup;
 mod finding;
 mod idle;

@@ -293,7 +293,10 @@ mod tests {
         assert_eq!(html("`https://a.example`"), "<code>https://a.example</code>");
         assert_eq!(html("> so he said\n>no more\nYes.\nYes!"), "<blockquote>so he said\nno more</blockquote>Yes.\nYes!");
         assert_eq!(html("a\n> b"), "a<blockquote>b</blockquote>");
-        assert_eq!(html("see\n```rust\nfn x() {}\n> `y`\n```\nthere"), "see<pre tabindex=\"0\"><code>fn x() {}\n&gt; `y`</code></pre>there");
+        assert_eq!(
+            html("see\n```rust\nfn x() {}\n> `y`\n```\nthere"),
+            "see<pre tabindex=\"0\"><code>fn x() {}\n&gt; `y`</code></pre>there"
+        );
         assert_eq!(html("```\nopen\n"), "<pre tabindex=\"0\"><code>open</code></pre>");
         assert_eq!(html("``` and so on"), "``` and so on", "nothing that was said is hidden");
     }
