@@ -8,6 +8,9 @@ SHELL := /bin/bash
 
 # The folder of cargo-leptos, wasm-bindgen and wasm-opt; asked for by the targets that need it.
 BUILD = tools=$$(scripts/setup build) && export PATH="$$tools:$$PATH"
+# The program for the container: one file, for this machine's kind of processor.
+MUSL = $(shell uname -m)-unknown-linux-musl
+STATIC = target/$(MUSL)/release/snug
 TEST = tools=$$(scripts/setup test) && export PATH="$$tools:$$PATH"
 
 .PHONY: help
@@ -25,6 +28,14 @@ watch: ## Serve, and rebuild and reload at each change.
 .PHONY: release
 release: ## Build the program, with the browser's code inside: target/release/snug.
 	$(BUILD) && cargo leptos build --release --precompress
+
+.PHONY: static
+static: ## Build the program so that it needs nothing of a system, as the container has it.
+	tools=$$(scripts/setup static) && export PATH="$$tools:$$PATH" && LEPTOS_BIN_TARGET_TRIPLE=$(MUSL) cargo leptos build --release --precompress
+
+.PHONY: container
+container: static ## Try what the container holds, in an empty root, as nobody.
+	$(TEST) && SNUG_DEV_STATIC=$(STATIC) cargo test --features ssr --test container
 
 .PHONY: lint
 lint: ## Format and clippy, warnings denied, for the server and for the browser.

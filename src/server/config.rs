@@ -21,6 +21,9 @@ pub enum ConfigError {
     File { file: String, why: String },
     #[error("{name} is {value}: allowed is {allowed}")]
     Bounds { name: &'static str, value: u32, allowed: String },
+    /// Without the value, which is nobody's business.
+    #[error("{name} can't be used: allowed are {least} characters or more, and no line breaks")]
+    Secret { name: &'static str, least: usize },
     #[error("the environment has {name}, which is no setting of snug; `snug serve --help` lists them")]
     Unknown { name: String },
 }
@@ -104,18 +107,12 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Something that only those may know who are told, of `MIN` bytes or more. It shows nowhere.
+/// Something that only those may know who are told. It shows nowhere.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Secret<const MIN: usize>(String);
+#[serde(transparent)]
+pub struct Secret(String);
 
-/// As long as what comes of signing with it (RFC 7518, section 3.2).
-pub type TokenKey = Secret<32>;
-
-/// Long enough not to be guessed over a network.
-pub type MetricsToken = Secret<16>;
-
-impl<const MIN: usize> Secret<MIN> {
+impl Secret {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -127,31 +124,30 @@ impl<const MIN: usize> Secret<MIN> {
         // Digests are compared, so that neither length nor content shows in the time.
         Sha256::digest(&self.0) == Sha256::digest(other)
     }
-}
 
-impl<const MIN: usize> FromStr for Secret<MIN> {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain = text.bytes().all(|b| b.is_ascii_graphic());
-        if text.len() < MIN || !plain {
-            return Err(format!("allowed are {MIN} characters or more, without spaces"));
-        }
-        Ok(Self(text.to_owned()))
+    /// Whether it is long enough, and what a line or a header can hold.
+    fn is_sound(&self, least: usize) -> bool {
+        self.0.len() >= least && !self.0.contains(char::is_control)
     }
 }
 
-impl<const MIN: usize> TryFrom<String> for Secret<MIN> {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret)
     }
 }
 
-impl<const MIN: usize> std::fmt::Debug for Secret<MIN> {
+impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("…")
     }
 }
+
+/// The shortest key of tokens, in bytes: as long as what comes of signing with it (RFC 7518, section 3.2).
+const TOKEN_KEY_MIN: usize = 32;
+
+/// The shortest token of `/metrics`, in bytes: long enough not to be guessed over a network.
+const METRICS_TOKEN_MIN: usize = 16;
 
 /// A network of addresses, such as `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,6 +269,15 @@ macro_rules! settings {
                     let allowed = concat!($least, " to ", $most).to_owned();
                     return Err(ConfigError::Bounds { name: stringify!($lname), value: settings.$lname, allowed });
                 } )*
+                let secrets = [
+                    ("token_key", &settings.token_key, TOKEN_KEY_MIN),
+                    ("metrics_token", &settings.metrics_token, METRICS_TOKEN_MIN),
+                ];
+                for (name, secret, least) in secrets {
+                    if secret.as_ref().is_some_and(|secret| !secret.is_sound(least)) {
+                        return Err(ConfigError::Secret { name, least });
+                    }
+                }
                 Ok(settings)
             }
         }
@@ -305,9 +310,9 @@ settings! {
         /// The address that people type, such as https://chat.example.org. [default: whatever they came by]
         public_url ("SNUG_PUBLIC_URL"): PublicUrl;
         /// What programs' tokens are signed with: at least 32 bytes. [default: made at the first start, kept in the database]
-        token_key ("SNUG_TOKEN_KEY"): TokenKey;
+        token_key ("SNUG_TOKEN_KEY"): Secret;
         /// What /metrics asks for as `Authorization: Bearer …`. [default: none; then it answers on this machine only]
-        metrics_token ("SNUG_METRICS_TOKEN"): MetricsToken;
+        metrics_token ("SNUG_METRICS_TOKEN"): Secret;
     }
     limits {
         /// Characters in a message.
@@ -431,12 +436,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_long_and_shows_nowhere() {
-        let secret: MetricsToken = "correct-horse-battery".parse().expect("a secret");
+        let secret = Secret::from("correct-horse-battery".to_owned());
         assert!(secret.is(b"correct-horse-battery") && !secret.is(b"correct-horse-batter") && !secret.is(b""));
         assert!(!format!("{secret:?}").contains("horse"));
-        for bad in ["", "short", "sixteen or more, but with spaces"] {
-            assert!(bad.parse::<MetricsToken>().is_err(), "{bad}");
-        }
+        assert!(secret.is_sound(16) && !secret.is_sound(32));
+        assert!(!Secret::from("sixteen or more,\nbut in two lines".to_owned()).is_sound(16));
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn what_is_counted_is_not_for_strangers() {
 
 #[tokio::test]
 async fn with_a_token_set_it_is_asked_of_everyone() {
-    let app = TestApp::start_with(Engine::Sqlite, |settings| settings.metrics_token = Some(TOKEN.parse().unwrap())).await;
+    let app = TestApp::start_with(Engine::Sqlite, |settings| settings.metrics_token = Some(TOKEN.to_owned().into())).await;
     let visitor = app.visitor();
     let bearer = format!("Bearer {TOKEN}");
     for wrong in ["", TOKEN, "Bearer", "Bearer ", "Bearer a-token-of-the-test", &format!("Basic {TOKEN}"), &format!("{bearer}s")]

@@ -88,7 +88,10 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
         refused(folder.path(), &["--addr", "127.0.0.1:0"], &[("DATABASE_URL", "mysql://root:geheim@localhost/snug")]);
     assert!(code == Some(1) && said.contains("postgres://") && said.lines().count() == 1 && !said.contains("geheim"), "{said}");
     let (code, said) = refused(folder.path(), &[], &[("SNUG_TOKEN_KEY", "geheim")]);
-    assert_eq!((code, said.as_str()), (Some(1), "snug: token_key is too short: at least 32 bytes, please\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(1), "snug: token_key can't be used: allowed are 32 characters or more, and no line breaks\n")
+    );
     let (code, said) = refused(folder.path(), &["--cors-origins", "https://a.example/path"], &[]);
     assert!(code == Some(2) && said.contains("--cors-origins"), "{said}");
     let (code, said) = refused(folder.path(), &["--config", "nowhere.toml"], &[]);

@@ -70,7 +70,7 @@ on_both! {
     }
 
     async fn a_token_that_is_not_ours_opens_nothing(engine: Engine) {
-        let app = TestApp::start_with(engine, |settings| settings.token_key = Some(KEY.parse().expect("a key"))).await;
+        let app = TestApp::start_with(engine, |settings| settings.token_key = Some(KEY.to_owned().into())).await;
         let bot = app.register("ada").await;
         let eve = app.register("eve").await;
         let header = json!({ "alg": "HS256", "typ": "JWT" });
@@ -190,7 +190,7 @@ on_both! {
         let mut app = app;
         let bot = app.register("ada").await;
         app.stop().await;
-        app.set(|settings| settings.token_key = Some(KEY.parse().expect("a key")));
+        app.set(|settings| settings.token_key = Some(KEY.to_owned().into()));
         app.start_again().await;
         assert_eq!(answers(&bot, bot.token()).await, BAD);
         let bot = app.bot().log_in("ada").await;

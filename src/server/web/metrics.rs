@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, http::HeaderValue};
 
 use super::{App, Peer};
-use crate::server::config::MetricsToken;
+use crate::server::config::Secret;
 
 /// What a proxy says of whom it speaks for. A request with one of these is not from this machine, whoever passed it on.
 const FORWARDED: [HeaderName; 4] = [
@@ -34,7 +34,7 @@ pub async fn metrics(State(app): State<App>, peer: Option<Extension<Peer>>, head
     (kind, app.chat.metrics_text()).into_response()
 }
 
-fn has(headers: &HeaderMap, token: &MetricsToken) -> bool {
+fn has(headers: &HeaderMap, token: &Secret) -> bool {
     let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     given.and_then(|given| given.strip_prefix(b"Bearer ")).is_some_and(|given| token.is(given))
 }
