@@ -83,7 +83,8 @@ pub fn router() -> Router<App> {
     for name in NAMED {
         router = router.route(&format!("/{name}"), get(named));
     }
-    router
+    // Where `cargo leptos watch` has pages fetch a changed stylesheet.
+    if cfg!(debug_assertions) { router.route("/pkg/{*file}", get(named)) } else { router }
 }
 
 async fn hashed(State(app): State<App>, Path((build, file)): Path<(String, String)>, headers: HeaderMap) -> Response {
@@ -92,7 +93,8 @@ async fn hashed(State(app): State<App>, Path((build, file)): Path<(String, Strin
 }
 
 async fn named(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
-    serve(uri.path().trim_start_matches('/'), &headers, "public, max-age=86400")
+    let cache = if cfg!(debug_assertions) { "no-cache" } else { "public, max-age=86400" };
+    serve(uri.path().trim_start_matches('/'), &headers, cache)
 }
 
 fn serve(name: &str, headers: &HeaderMap, cache: &'static str) -> Response {
@@ -134,7 +136,9 @@ fn encoded(name: &str, plain: EmbeddedFile, accepted: &str) -> (EmbeddedFile, Op
         })
     };
     for (coding, ending) in [("br", "br"), ("gzip", "gz")] {
-        if takes(coding)
+        // The compressed files are the last release build's: a debug build's are newer.
+        if !cfg!(debug_assertions)
+            && takes(coding)
             && let Some(file) = Site::get(&format!("{name}.{ending}"))
         {
             return (file, Some(coding));
