@@ -1,6 +1,10 @@
 // The islands' code comes when the page is there to be read: nothing of it stands between the reader and the first paint.
 (async (folder) => {
-  if (!document.hidden) await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
+  await new Promise((painted) => {
+    if (document.hidden || !PerformanceObserver.supportedEntryTypes?.includes('paint')) return painted();
+    addEventListener('visibilitychange', painted, { once: true });
+    new PerformanceObserver(painted).observe({ type: 'paint', buffered: true });
+  });
   let code;
   try {
     const [module, wasm] = await Promise.all([import(`${folder}/snug.js`), fetch(`${folder}/snug.wasm`)]);
