@@ -70,9 +70,9 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await room.log.getByText(/and 2 others joined/).click();
       await check(page, 'folded notes, opened', colorScheme);
       await ada.say(tea, ...Array.from({ length: 60 }, (_, i) => `line number ${i + 1}`));
-      await page.goto(`/room/${tea}?at=12#s12`);
+      await page.goto(`/room/${tea}?at=40#s40`);
       await alive(page);
-      await expect(page.locator('#s12')).toBeInViewport();
+      await expect(page.locator('#s40')).toBeInViewport();
       await check(page, 'another place in the history', colorScheme);
       await ada.post('close_room', { room: tea });
       await ada.enter(tea);
