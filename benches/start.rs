@@ -109,14 +109,17 @@ async fn fetch(http: &mut Http, path: &str, cookie: &str) -> usize {
     reply.body.len()
 }
 
-/// The assets that a page's `link`, `script` and `img` elements name.
+/// The assets that a page's `link`, `script` and `img` elements name, and those that its islands are started with.
 fn named(html: &str, base: &str) -> BTreeSet<String> {
     let tags = html.split('<').filter(|tag| ["link ", "script ", "img "].iter().any(|name| tag.starts_with(name)));
     let addresses = tags.flat_map(|tag| {
         let tag = tag.split('>').next().unwrap_or_default();
         ["href=\"", "src=\""].into_iter().filter_map(move |name| tag.split(name).nth(1)?.split('"').next())
     });
-    addresses.filter_map(|address| resolve(address, base)).collect()
+    // The script in the page is told their folder.
+    let folder = html.split('"').find(|quoted| quoted.starts_with("/b/") && quoted.ends_with("/pkg"));
+    let started = folder.into_iter().flat_map(|folder| ["snug.js", "snug.wasm"].map(|file| format!("{folder}/{file}")));
+    addresses.filter_map(|address| resolve(address, base)).chain(started).collect()
 }
 
 /// What a script imports and a style names.
