@@ -70,11 +70,7 @@ on_both! {
             let (id, command) = message("general", "now");
             let mut socket = socket.lock().await;
             socket.send(&command).await;
-            let answer = socket.until(|event| match event {
-                Event::Message(message) => message.id == id,
-                Event::Error { id: refused, .. } => *refused == Some(id),
-                _ => false,
-            }).await;
+            let answer = socket.answer(id).await;
             matches!(answer, Event::Message(_)).then_some(())
         };
         eventually("who has waited is heard again", again).await;

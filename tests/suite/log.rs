@@ -207,11 +207,7 @@ on_both! {
         let mut socket = ada.live().await;
         let (id, command) = message("general", "a\0b");
         socket.send(&command).await;
-        let answer = socket.until(|event| match event {
-            Event::Message(message) => message.id == id,
-            Event::Error { id: refused, .. } => *refused == Some(id),
-            _ => false,
-        }).await;
+        let answer = socket.answer(id).await;
         assert!(!matches!(answer, Event::Error { why: Refusal::Internal | Refusal::Unavailable, .. }), "{answer:?}");
         socket.say("general", "and on").await;
     }

@@ -177,10 +177,14 @@ impl Socket {
         (self.acknowledged(id).await, id)
     }
 
+    /// What the message `id` is answered with: the message, `sent`, or its refusal.
+    pub async fn answer(&mut self, id: Uuid) -> Event {
+        self.until(|event| answers(event, id)).await
+    }
+
     /// The place at which the message `id` is. Fails when it is refused.
     pub async fn acknowledged(&mut self, id: Uuid) -> Seq {
-        let event = self.until(|event| answers(event, id)).await;
-        match event {
+        match self.answer(id).await {
             Event::Message(message) => message.seq,
             Event::Sent { seq, .. } => seq,
             other => panic!("the message is refused: {other:?}"),
@@ -189,7 +193,7 @@ impl Socket {
 
     /// The refusal of the message `id`. Fails when it is accepted.
     pub async fn refused(&mut self, id: Uuid) -> snug::protocol::Refusal {
-        match self.until(|event| answers(event, id)).await {
+        match self.answer(id).await {
             Event::Error { why, message, .. } => {
                 assert!(!message.is_empty(), "a refusal has a sentence for people");
                 why

@@ -32,10 +32,11 @@ const SCHEME: &str = "token";
 pub struct Description;
 
 /// Refusals that several operations share: a name, a status, and the codes that it has.
-const SHARED: [(&str, &str, &str); 8] = [
+const SHARED: [(&str, &str, &str); 9] = [
     ("BadRequest", "400", "`bad_request`: a body or a parameter that is not what is asked for; `detail` says where"),
     ("LogIn", "401", "`log_in`: no token, or one that is over or whose login has ended"),
     ("CrossSite", "403", "`cross_site`: a browser says that it comes from an origin that the server's settings do not name"),
+    ("NoRoom", "404", "`no_room`: there is none at this slug, or none that one may see"),
     ("Timeout", "408", "`timeout`: the body did not come in time"),
     ("TooLarge", "413", "`too_large`: a body larger than the server takes"),
     ("NoJson", "415", "`unsupported_media_type`: a body that does not say that it is JSON"),
@@ -45,12 +46,15 @@ const SHARED: [(&str, &str, &str); 8] = [
 
 /// Adds the operations of `guarded`, which want a token, and to all of them what each may refuse.
 pub fn complete(description: &mut openapi::OpenApi, mut guarded: openapi::OpenApi) {
-    operations(&mut guarded, |_, operation| {
+    operations(&mut guarded, |path, _, operation| {
         operation.security = Some(vec![SecurityRequirement::new(SCHEME, [] as [&str; 0])]);
         refuses(operation, &["LogIn", "TooFast"]);
+        if path.contains("{slug}") {
+            refuses(operation, &["NoRoom"]);
+        }
     });
     description.merge(guarded);
-    operations(description, |writes, operation| {
+    operations(description, |_, writes, operation| {
         refuses(operation, &["Unavailable"]);
         if writes {
             refuses(operation, &["CrossSite"]);
@@ -79,10 +83,10 @@ fn refuses(operation: &mut Operation, names: &[&str]) {
     }
 }
 
-/// Changes each operation; `change` is told whether it is one that writes.
-fn operations(description: &mut openapi::OpenApi, mut change: impl FnMut(bool, &mut Operation)) {
-    for PathItem { get, post, .. } in description.paths.paths.values_mut() {
-        get.iter_mut().for_each(|operation| change(false, operation));
-        post.iter_mut().for_each(|operation| change(true, operation));
+/// Changes each operation; `change` is told its path, and whether it is one that writes.
+fn operations(description: &mut openapi::OpenApi, mut change: impl FnMut(&str, bool, &mut Operation)) {
+    for (path, PathItem { get, post, .. }) in &mut description.paths.paths {
+        get.iter_mut().for_each(|operation| change(path, false, operation));
+        post.iter_mut().for_each(|operation| change(path, true, operation));
     }
 }

@@ -46,7 +46,6 @@ impl TryFrom<Which> for Page {
     responses(
         (status = 200, description = "A page of the log", body = Messages),
         (status = 403, description = "`not_member`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn read(
@@ -67,7 +66,6 @@ pub async fn read(
         (status = 201, description = "It is kept, and on its way to everyone", body = SentMessage),
         (status = 200, description = "It had been sent before", body = SentMessage),
         (status = 403, description = "`not_member`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`closed`; `conflict`: the `id` is another message's", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`empty`, `too_long`, each with its `field`", body = Problem, content_type = "application/problem+json"),
     ),
@@ -92,7 +90,6 @@ pub async fn send(
     responses(
         (status = 204, description = "It is noted"),
         (status = 403, description = "`not_member`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn mark_read(

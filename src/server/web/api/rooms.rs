@@ -71,7 +71,7 @@ pub async fn create(
 /// Who is no member sees what it is called and what it is about, not what is in it.
 #[utoipa::path(
     get, path = "/api/rooms/{slug}", tag = TAG, params(InRoom),
-    responses((status = 200, description = "The room", body = Room), (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, description = "The room", body = Room)),
 )]
 pub async fn show(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slug }: InRoom) -> Refusing<Json<Room>> {
     Ok(Json(chat.show_room(&actor, &chat::slug(slug)?).await?))
@@ -84,7 +84,6 @@ pub async fn show(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slug
     post, path = "/api/rooms/{slug}/join", tag = TAG, params(InRoom),
     responses(
         (status = 200, description = "The room, of which one is a member now", body = Room),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`closed`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -99,7 +98,7 @@ pub async fn join(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slug
 /// Who is no member stays none.
 #[utoipa::path(
     post, path = "/api/rooms/{slug}/leave", tag = TAG, params(InRoom),
-    responses((status = 204, description = "One is no member any more"), (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json")),
+    responses((status = 204, description = "One is no member any more")),
 )]
 pub async fn leave(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slug }: InRoom) -> Refusing<StatusCode> {
     chat.leave(&actor, &chat::slug(slug)?).await?;
@@ -115,7 +114,6 @@ pub async fn leave(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slu
     responses(
         (status = 200, description = "The room, closed", body = Room),
         (status = 403, description = "`not_allowed`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn close(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slug }: InRoom) -> Refusing<Json<Room>> {
@@ -132,7 +130,6 @@ pub async fn close(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slu
     responses(
         (status = 200, description = "The room, open", body = Room),
         (status = 403, description = "`not_allowed`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn reopen(State(chat): State<Chat>, Caller(actor): Caller, InRoom { slug }: InRoom) -> Refusing<Json<Room>> {
@@ -149,7 +146,6 @@ pub async fn reopen(State(chat): State<Chat>, Caller(actor): Caller, InRoom { sl
     responses(
         (status = 200, description = "A page of them", body = Members),
         (status = 403, description = "`not_member`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`no_room`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn members(
