@@ -154,7 +154,13 @@ impl Chat {
         let metrics = Metrics::new(store.engine());
         let hub = Hub::new(&settings, metrics.clone());
         let (writes, queue) = mpsc::channel(writer::QUEUE);
-        tasks.spawn(writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, queue));
+        let writing = writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, queue);
+        if store.waits() {
+            let here = tokio::runtime::Handle::current();
+            tasks.spawn_blocking(move || here.block_on(writing));
+        } else {
+            tasks.spawn(writing);
+        }
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
             .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));

@@ -27,15 +27,12 @@ impl Chat {
     /// # Errors
     /// A fault.
     pub async fn list_rooms(&self, actor: &Actor) -> Result<Vec<RoomItem>, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let conn = &mut tx.conn();
-        let own = rooms::joined_in(conn, actor.user).await.map_err(fault)?;
-        let others = rooms::lively(conn, actor.user, LIVELY).await.map_err(fault)?;
-        tx.commit().await.map_err(fault)?;
-        let own = own.into_iter().map(|row: RoomRow| {
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let rows = rooms::listed(&mut reader.conn(), actor.user, LIVELY).await.map_err(fault)?;
+        let item = |row: RoomRow| {
             Ok(RoomItem {
                 room: row.slug().map_err(fault)?,
-                member: true,
+                member: row.member(),
                 read: row.read(),
                 unread: row.unread(),
                 members: u32::try_from(row.member_count).unwrap_or_default(),
@@ -43,12 +40,8 @@ impl Chat {
                 closed: row.closed,
                 name: row.name,
             })
-        });
-        let others = others.into_iter().map(|row| {
-            let FoundRoom { room, name, members, active_at, .. } = found(row)?;
-            Ok(RoomItem { room, name, member: false, read: Seq::ZERO, unread: 0, members, active_at, closed: false })
-        });
-        let mut items = own.chain(others).collect::<Result<Vec<_>, Refusal>>()?;
+        };
+        let mut items = rows.into_iter().map(item).collect::<Result<Vec<_>, Refusal>>()?;
         items.sort_by_cached_key(|item| (!item.member, item.name.to_lowercase(), item.room.clone()));
         Ok(items)
     }
@@ -61,15 +54,14 @@ impl Chat {
     pub async fn find_rooms(&self, actor: &Actor, query: &str, page: u32) -> Result<FoundRooms, Refusal> {
         let query: String = query.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUERY_MAX).collect();
         let search = if query.is_empty() { Search::open() } else { Search::of(&query) };
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let conn = &mut tx.conn();
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let conn = &mut reader.conn();
         let total = rooms::count_found(conn, actor.user, &search).await.map_err(fault)?;
         let total = u32::try_from(total).unwrap_or(u32::MAX);
         let pages = total.div_ceil(FOUND).max(1);
         let page = page.clamp(1, pages);
         let skip = i64::from(page - 1) * i64::from(FOUND);
         let rows = rooms::find(conn, actor.user, &search, FOUND.into(), skip).await.map_err(fault)?;
-        tx.commit().await.map_err(fault)?;
         let rooms = rows.into_iter().map(found).collect::<Result<_, _>>()?;
         Ok(FoundRooms { rooms, total, page, pages })
     }
@@ -79,10 +71,9 @@ impl Chat {
     /// # Errors
     /// A fault.
     pub async fn page_rooms(&self, actor: &Actor, after: Option<&Slug>) -> Result<Rooms, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
+        let mut reader = self.store().reader().await.map_err(fault)?;
         let after = after.map_or("", Slug::as_str);
-        let mut rows = rooms::visible(&mut tx.conn(), actor.user, after, one_more(LISTED)).await.map_err(fault)?;
-        tx.commit().await.map_err(fault)?;
+        let mut rows = rooms::visible(&mut reader.conn(), actor.user, after, one_more(LISTED)).await.map_err(fault)?;
         let more = rows.len() > LISTED;
         rows.truncate(LISTED);
         let rooms = rows.into_iter().map(|row| seen(actor, row)).collect::<Result<Vec<_>, _>>()?;
@@ -95,9 +86,8 @@ impl Chat {
     /// # Errors
     /// [`Refusal::NoRoom`], or a fault.
     pub async fn show_room(&self, actor: &Actor, room: &Slug) -> Result<Room, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let row = rooms::one(&mut tx.conn(), actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
-        tx.commit().await.map_err(fault)?;
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let row = rooms::one(&mut reader.conn(), actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
         seen(actor, row)
     }
 
@@ -106,15 +96,14 @@ impl Chat {
     /// # Errors
     /// [`Refusal::NoRoom`], [`Refusal::NotMember`], or a fault.
     pub async fn list_members(&self, actor: &Actor, room: &Slug, after: Option<&str>) -> Result<Members, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let conn = &mut tx.conn();
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let conn = &mut reader.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
         if !row.member() {
             return Err(Refusal::NotMember);
         }
         let after = names::username_key(after.unwrap_or_default());
         let mut rows = rooms::members(conn, row.id, &after, one_more(LISTED)).await.map_err(fault)?;
-        tx.commit().await.map_err(fault)?;
         let more = rows.len() > LISTED;
         rows.truncate(LISTED);
         let members = rows.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
@@ -239,12 +228,14 @@ impl Chat {
     /// # Errors
     /// [`Refusal::NoRoom`], or a fault.
     pub async fn read_room(&self, actor: &Actor, room: &Slug, page: Page) -> Result<RoomPage, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let conn = &mut tx.conn();
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let conn = &mut reader.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
-        let rows =
-            if row.member() { log::page(conn, row.id, room, page, PAGE).await.map_err(fault)? } else { log::PageRows::default() };
-        tx.commit().await.map_err(fault)?;
+        let rows = if row.member() {
+            log::page(conn, row.id, room, page, row.last(), PAGE).await.map_err(fault)?
+        } else {
+            log::PageRows::default()
+        };
         let here = if row.member() { self.hub().presence(row.id, room) } else { None };
         Ok(RoomPage {
             room: room.clone(),
@@ -293,17 +284,15 @@ impl Chat {
 impl Chat {
     /// What a member missed of a room: the log from after `after` to `to`, as it stands now.
     pub(in crate::server) async fn replay(&self, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Event>, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let events = log::replay(&mut tx.conn(), room, slug, after, to).await.map_err(fault)?;
-        tx.commit().await.map_err(fault)?;
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let events = log::replay(&mut reader.conn(), room, slug, after, to).await.map_err(fault)?;
         Ok(events)
     }
 
     /// How a former member left.
     pub(in crate::server) async fn parting(&self, room: RoomId, user: UserId) -> Result<Option<Event>, Refusal> {
-        let mut tx = self.store().read().await.map_err(fault)?;
-        let event = log::parting(&mut tx.conn(), room, user).await.map_err(fault)?;
-        tx.commit().await.map_err(fault)?;
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        let event = log::parting(&mut reader.conn(), room, user).await.map_err(fault)?;
         Ok(event)
     }
 }

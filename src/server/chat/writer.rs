@@ -213,7 +213,7 @@ struct Writer {
     apart: bool,
 }
 
-/// Writes until the last sender is gone.
+/// Writes until the last sender is gone; where writing [waits](Store::waits), on a thread that may.
 pub(super) async fn run(
     store: Store,
     hub: Hub,
@@ -313,7 +313,7 @@ impl Writer {
             let word: Vec<_> = written.news.iter().map(News::place).map(|(room, seq)| Notice::Room(room, seq)).collect();
             notices::leave(conn, &word, now()).await?;
         }
-        tx.commit().await?;
+        tx.commit_here().await?;
         Ok(written)
     }
 

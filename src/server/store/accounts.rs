@@ -3,41 +3,47 @@
 use uuid::Uuid;
 
 use super::notices::{self, Notice};
-use super::{AccountId, Conn, LoginId, Store, StoreError, UserId, on, read_one, write_one};
+use super::{AccountId, Conn, LoginId, Store, StoreError, UserId, query, row};
 use crate::protocol::Micros;
 
-/// A person as the database knows them.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct UserRow {
-    pub user_id: UserId,
-    pub account_id: AccountId,
-    pub username: String,
-    pub display_name: String,
-    pub admin: bool,
-    /// When the login by which they were found was last seen, and when it is over by itself.
-    pub seen_at: i64,
-    pub until_at: Option<i64>,
+row! {
+    /// A person as the database knows them.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct UserRow {
+        pub user_id: UserId,
+        pub account_id: AccountId,
+        pub username: String,
+        pub display_name: String,
+        pub admin: bool,
+        /// When the login by which they were found was last seen, and when it is over by itself.
+        pub seen_at: i64,
+        pub until_at: Option<i64>,
+    }
 }
 
-/// What is needed to check a password.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Credentials {
-    pub account_id: AccountId,
-    pub user_id: UserId,
-    pub username: String,
-    pub email: String,
-    pub password_hash: String,
-    pub disabled: bool,
+row! {
+    /// What is needed to check a password.
+    #[derive(Clone, Debug)]
+    pub struct Credentials {
+        pub account_id: AccountId,
+        pub user_id: UserId,
+        pub username: String,
+        pub email: String,
+        pub password_hash: String,
+        pub disabled: bool,
+    }
 }
 
-/// A login that has not ended.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct LoginRow {
-    pub id: Uuid,
-    pub created_at: i64,
-    pub seen_at: i64,
-    pub address: String,
-    pub agent: String,
+row! {
+    /// A login that has not ended.
+    #[derive(Clone, Debug)]
+    pub struct LoginRow {
+        pub id: Uuid,
+        pub created_at: i64,
+        pub seen_at: i64,
+        pub address: String,
+        pub agent: String,
+    }
 }
 
 /// A login to start.
@@ -68,19 +74,21 @@ pub struct NewAccount {
     pub at: Micros,
 }
 
-/// An account as the operator's list has it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct AccountRow {
-    pub username: String,
-    pub username_key: String,
-    pub email: String,
-    pub admin: bool,
-    pub created_at: i64,
-    pub disabled_at: Option<i64>,
-    /// When one of its logins that are in use was used last.
-    pub seen_at: Option<i64>,
-    /// How many those are.
-    pub logins: i64,
+row! {
+    /// An account as the operator's list has it.
+    #[derive(Clone, Debug)]
+    pub struct AccountRow {
+        pub username: String,
+        pub username_key: String,
+        pub email: String,
+        pub admin: bool,
+        pub created_at: i64,
+        pub disabled_at: Option<i64>,
+        /// When one of its logins that are in use was used last.
+        pub seen_at: Option<i64>,
+        /// How many those are.
+        pub logins: i64,
+    }
 }
 
 /// Ends the logins of an account but `keep`, leaves word of it, and returns them.
@@ -90,14 +98,13 @@ async fn end_logins(
     keep: Option<LoginId>,
     at: Micros,
 ) -> Result<Vec<LoginId>, StoreError> {
-    let ended: Vec<LoginId> = on!(conn, c => sqlx::query_scalar(
-        "UPDATE logins SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL RETURNING id",
-    )
-    .bind(account)
-    .bind(keep.unwrap_or(LoginId(Uuid::nil())))
-    .bind(at.0)
-    .fetch_all(c)
-    .await)?;
+    let ended: Vec<LoginId> =
+        query("UPDATE logins SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL RETURNING id")
+            .bind(account)
+            .bind(keep.unwrap_or(LoginId(Uuid::nil())))
+            .bind(at.0)
+            .all(conn)
+            .await?;
     let word: Vec<_> = ended.iter().copied().map(Notice::LoginEnded).collect();
     notices::leave(conn, &word, at).await?;
     Ok(ended)
@@ -109,8 +116,8 @@ async fn end_logins(
 /// Also when the e-mail address (`accounts.email_key`) or username (`users.username_key`) is taken.
 pub async fn add(conn: &mut Conn<'_>, new: &NewAccount) -> Result<(), StoreError> {
     // A lock on the one row of `server`, so that two newcomers are not both the first.
-    on!(conn, c => sqlx::query("UPDATE server SET one = 1 WHERE one = 1").execute(c).await.map(|_| ()))?;
-    on!(conn, c => sqlx::query(
+    query("UPDATE server SET one = 1 WHERE one = 1").execute(conn).await?;
+    query(
         "INSERT INTO accounts (id, email, email_key, password_hash, admin, created_at)
          VALUES ($1, $2, $3, $4, $5 OR NOT EXISTS (SELECT 1 FROM accounts), $6)",
     )
@@ -120,20 +127,16 @@ pub async fn add(conn: &mut Conn<'_>, new: &NewAccount) -> Result<(), StoreError
     .bind(&new.password_hash)
     .bind(new.admin)
     .bind(new.at.0)
-    .execute(c)
-    .await
-    .map(|_| ()))?;
-    on!(conn, c => sqlx::query(
-        "INSERT INTO users (id, account_id, username, username_key, display_name, created_at) VALUES ($1, $2, $3, $4, $3, $5)",
-    )
-    .bind(new.user_id)
-    .bind(new.account_id)
-    .bind(&new.username)
-    .bind(&new.username_key)
-    .bind(new.at.0)
-    .execute(c)
-    .await
-    .map(|_| ()))?;
+    .execute(conn)
+    .await?;
+    query("INSERT INTO users (id, account_id, username, username_key, display_name, created_at) VALUES ($1, $2, $3, $4, $3, $5)")
+        .bind(new.user_id)
+        .bind(new.account_id)
+        .bind(&new.username)
+        .bind(&new.username_key)
+        .bind(new.at.0)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -143,14 +146,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn credentials(&self, key: &str) -> Result<Option<Credentials>, StoreError> {
-        let found = read_one!(self, c => sqlx::query_as(
+        let found = query(
             "SELECT a.id AS account_id, u.id AS user_id, u.username, a.email, a.password_hash, a.disabled_at IS NOT NULL AS disabled
              FROM accounts a JOIN users u ON u.account_id = a.id
              WHERE a.email_key = $1 OR u.username_key = $1",
         )
         .bind(key)
-        .fetch_optional(c)
-        .await)?;
+        .optional(&mut self.reader().await?.conn())
+        .await?;
         Ok(found)
     }
 
@@ -159,10 +162,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn password_hash(&self, account: AccountId) -> Result<Option<String>, StoreError> {
-        let found = read_one!(self, c => sqlx::query_scalar("SELECT password_hash FROM accounts WHERE id = $1")
+        let found = query("SELECT password_hash FROM accounts WHERE id = $1")
             .bind(account)
-            .fetch_optional(c)
-            .await)?;
+            .optional(&mut self.reader().await?.conn())
+            .await?;
         Ok(found)
     }
 
@@ -179,12 +182,7 @@ impl Store {
     ) -> Result<Vec<LoginId>, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
-        on!(conn, c => sqlx::query("UPDATE accounts SET password_hash = $2 WHERE id = $1")
-            .bind(account)
-            .bind(hash)
-            .execute(c)
-            .await
-            .map(|_| ()))?;
+        query("UPDATE accounts SET password_hash = $2 WHERE id = $1").bind(account).bind(hash).execute(conn).await?;
         let ended = end_logins(conn, account, keep, at).await?;
         tx.commit().await?;
         Ok(ended)
@@ -197,15 +195,12 @@ impl Store {
     pub async fn set_disabled(&self, account: AccountId, disabled: bool, at: Micros) -> Result<Vec<LoginId>, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
-        on!(conn, c => sqlx::query(
-            "UPDATE accounts SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, $3) ELSE NULL END WHERE id = $1",
-        )
-        .bind(account)
-        .bind(disabled)
-        .bind(at.0)
-        .execute(c)
-        .await
-        .map(|_| ()))?;
+        query("UPDATE accounts SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, $3) ELSE NULL END WHERE id = $1")
+            .bind(account)
+            .bind(disabled)
+            .bind(at.0)
+            .execute(conn)
+            .await?;
         let ended = if disabled { end_logins(conn, account, None, at).await? } else { Vec::new() };
         tx.commit().await?;
         Ok(ended)
@@ -228,7 +223,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn accounts(&self, after: &str, since: Micros, limit: i64) -> Result<Vec<AccountRow>, StoreError> {
-        let found = read_one!(self, c => sqlx::query_as(
+        let found = query(
             "SELECT u.username, u.username_key, a.email, a.admin, a.created_at, a.disabled_at,
                     (SELECT max(l.seen_at) FROM logins l
                      WHERE l.account_id = a.id AND l.ended_at IS NULL AND l.seen_at >= $2) AS seen_at,
@@ -239,8 +234,8 @@ impl Store {
         .bind(after)
         .bind(since.0)
         .bind(limit)
-        .fetch_all(c)
-        .await)?;
+        .all(&mut self.reader().await?.conn())
+        .await?;
         Ok(found)
     }
 
@@ -249,13 +244,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn upgrade_password(&self, account: AccountId, old: &str, new: &str) -> Result<(), StoreError> {
-        write_one!(self, c => sqlx::query("UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+        let statement = query("UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
             .bind(account)
             .bind(old)
-            .bind(new)
-            .execute(c)
-            .await
-            .map(|_| ()))?;
+            .bind(new);
+        self.change(statement).await?;
         Ok(())
     }
 
@@ -267,15 +260,14 @@ impl Store {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
         // Under the account's lock, so that whoever disables it finds this login and ends it, or this finds it disabled.
-        let enabled = on!(conn, c => sqlx::query("UPDATE accounts SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NULL")
+        let enabled = query("UPDATE accounts SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NULL")
             .bind(new.account)
-            .execute(c)
-            .await
-            .map(|done| done.rows_affected()))?;
+            .execute(conn)
+            .await?;
         if enabled == 0 {
             return Ok(false);
         }
-        on!(conn, c => sqlx::query(
+        query(
             "INSERT INTO logins (id, account_id, created_at, seen_at, address, agent, until_at) VALUES ($1, $2, $3, $3, $4, $5, $6)",
         )
         .bind(new.id)
@@ -284,9 +276,8 @@ impl Store {
         .bind(new.address)
         .bind(new.agent)
         .bind(new.until.map(|until| until.0))
-        .execute(c)
-        .await
-        .map(|_| ()))?;
+        .execute(conn)
+        .await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -296,15 +287,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn user_of_login(&self, login: LoginId, at: Micros) -> Result<Option<UserRow>, StoreError> {
-        let found = read_one!(self, c => sqlx::query_as(
+        let found = query(
             "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin, l.seen_at, l.until_at
              FROM logins l JOIN accounts a ON a.id = l.account_id JOIN users u ON u.account_id = a.id
              WHERE l.id = $1 AND l.ended_at IS NULL AND (l.until_at IS NULL OR l.until_at > $2) AND a.disabled_at IS NULL",
         )
         .bind(login)
         .bind(at.0)
-        .fetch_optional(c)
-        .await)?;
+        .optional(&mut self.reader().await?.conn())
+        .await?;
         Ok(found)
     }
 
@@ -313,12 +304,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn touch_login(&self, login: LoginId, at: Micros) -> Result<(), StoreError> {
-        write_one!(self, c => sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1 AND ended_at IS NULL")
-            .bind(login)
-            .bind(at.0)
-            .execute(c)
-            .await
-            .map(|_| ()))?;
+        let statement = query("UPDATE logins SET seen_at = $2 WHERE id = $1 AND ended_at IS NULL").bind(login).bind(at.0);
+        self.change(statement).await?;
         Ok(())
     }
 
@@ -329,15 +316,15 @@ impl Store {
     pub async fn end_login(&self, account: Option<AccountId>, login: LoginId, at: Micros) -> Result<Option<LoginId>, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
-        let ended: Option<LoginId> = on!(conn, c => sqlx::query_scalar(
+        let ended: Option<LoginId> = query(
             "UPDATE logins SET ended_at = $3
              WHERE id = $1 AND account_id = coalesce($2, account_id) AND ended_at IS NULL RETURNING id",
         )
         .bind(login)
         .bind(account)
         .bind(at.0)
-        .fetch_optional(c)
-        .await)?;
+        .optional(conn)
+        .await?;
         if let Some(login) = ended {
             notices::leave(conn, &[Notice::LoginEnded(login)], at).await?;
         }
@@ -351,7 +338,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn logins(&self, account: AccountId, since: Micros, at: Micros) -> Result<Vec<LoginRow>, StoreError> {
-        let found = read_one!(self, c => sqlx::query_as(
+        let found = query(
             "SELECT id, created_at, seen_at, address, agent FROM logins
              WHERE account_id = $1 AND ended_at IS NULL AND seen_at >= $2 AND (until_at IS NULL OR until_at > $3)
              ORDER BY seen_at DESC, id DESC LIMIT 100",
@@ -359,8 +346,8 @@ impl Store {
         .bind(account)
         .bind(since.0)
         .bind(at.0)
-        .fetch_all(c)
-        .await)?;
+        .all(&mut self.reader().await?.conn())
+        .await?;
         Ok(found)
     }
 }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Conn, Either, RoomId, StoreError, UserId};
+use super::{Conn, Either, RoomId, StoreError, UserId, query, row};
 use crate::protocol::{Micros, Seq, Slug};
 
 /// A message that someone wants to send: its room, its author, its author's id for it.
@@ -15,21 +15,23 @@ pub struct Wanted<'a> {
     pub id: Uuid,
 }
 
-/// What must be known to decide on it, read under the locks of the rooms.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Finding {
-    /// Its place in the batch.
-    pub key: i64,
-    /// None when there is no such room.
-    pub room_id: Option<RoomId>,
-    pub last_seq: Option<i64>,
-    pub closed: bool,
-    pub visible: bool,
-    pub member: bool,
-    /// The message that already has this author and id: where, and what it says.
-    pub there_room: Option<RoomId>,
-    pub there_seq: Option<i64>,
-    pub there_text: Option<String>,
+row! {
+    /// What must be known to decide on it, read under the locks of the rooms.
+    #[derive(Clone, Debug)]
+    pub struct Finding {
+        /// Its place in the batch.
+        pub key: i64,
+        /// None when there is no such room.
+        pub room_id: Option<RoomId>,
+        pub last_seq: Option<i64>,
+        pub closed: bool,
+        pub visible: bool,
+        pub member: bool,
+        /// The message that already has this author and id: where, and what it says.
+        pub there_room: Option<RoomId>,
+        pub there_seq: Option<i64>,
+        pub there_text: Option<String>,
+    }
 }
 
 /// A message with its place.
@@ -56,8 +58,8 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
     let batch = json(wanted.iter().map(|w| (w.room.as_str(), w.author.0.simple().to_string(), w.id.simple().to_string())))?;
     let found = match conn {
         // `BEGIN IMMEDIATE` holds the one lock that there is.
-        Either::Sqlite(c) => {
-            sqlx::query_as(
+        Either::Sqlite(_) => {
+            query(
                 "SELECT j.key AS key, r.id AS room_id, r.last_seq, r.closed_at IS NOT NULL AS closed,
                         (r.kind = 'public' OR m.user_id IS NOT NULL) IS TRUE AS visible, m.user_id IS NOT NULL AS member,
                         d.room_id AS there_room, d.seq AS there_seq, d.text AS there_text
@@ -67,20 +69,20 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
                  LEFT JOIN messages d ON d.author_id = unhex(j.value ->> 1) AND d.id = unhex(j.value ->> 2)
                  ORDER BY j.key",
             )
-            .bind(&batch)
-            .fetch_all(&mut **c)
+            .bind(batch.as_str())
+            .all(conn)
             .await?
         }
-        Either::Postgres(c) => {
-            sqlx::query(
+        Either::Postgres(_) => {
+            query(
                 "SELECT 1 FROM rooms WHERE slug IN (SELECT value ->> 0 FROM json_array_elements($1::json) AS j(value))
                  ORDER BY id FOR UPDATE",
             )
-            .bind(&batch)
-            .execute(&mut **c)
+            .bind(batch.as_str())
+            .execute(conn)
             .await?;
             // A statement of its own: it sees what was committed while waiting for the locks.
-            sqlx::query_as(
+            query(
                 "SELECT j.key - 1 AS key, r.id AS room_id, r.last_seq, r.closed_at IS NOT NULL AS closed,
                         (r.kind = 'public' OR m.user_id IS NOT NULL) IS TRUE AS visible, m.user_id IS NOT NULL AS member,
                         d.room_id AS there_room, d.seq AS there_seq, d.text AS there_text
@@ -90,8 +92,8 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
                  LEFT JOIN messages d ON d.author_id = (j.value ->> 1)::uuid AND d.id = (j.value ->> 2)::uuid
                  ORDER BY j.key",
             )
-            .bind(&batch)
-            .fetch_all(&mut **c)
+            .bind(batch.as_str())
+            .all(conn)
             .await?
         }
     };
@@ -109,56 +111,56 @@ pub async fn insert(conn: &mut Conn<'_>, placed: &[Placed<'_>], ends: &[(RoomId,
     }))?;
     let ends = json(ends.iter().map(|(room, seq, at)| (room.0.simple().to_string(), seq, at)))?;
     match conn {
-        Either::Sqlite(c) => {
-            sqlx::query(
+        Either::Sqlite(_) => {
+            query(
                 "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
                  SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 1
                  FROM json_each($1)",
             )
-            .bind(&rows)
-            .execute(&mut **c)
+            .bind(rows.as_str())
+            .execute(conn)
             .await?;
-            sqlx::query(
+            query(
                 "INSERT INTO log (room_id, seq, kind, user_id, message_seq, at)
                  SELECT unhex(value ->> 0), value ->> 1, 'message', unhex(value ->> 2), value ->> 1, value ->> 5 FROM json_each($1)",
             )
-            .bind(&rows)
-            .execute(&mut **c)
+            .bind(rows.as_str())
+            .execute(conn)
             .await?;
-            sqlx::query(
+            query(
                 "UPDATE rooms SET last_seq = j.value ->> 1, active_at = j.value ->> 2, idle_from = j.value ->> 2
                  FROM json_each($1) AS j WHERE rooms.id = unhex(j.value ->> 0)",
             )
-            .bind(&ends)
-            .execute(&mut **c)
+            .bind(ends.as_str())
+            .execute(conn)
             .await?;
         }
-        Either::Postgres(c) => {
-            sqlx::query(
+        Either::Postgres(_) => {
+            query(
                 "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
                  SELECT (value ->> 0)::uuid, (value ->> 1)::bigint, (value ->> 2)::uuid, (value ->> 3)::uuid, value ->> 4,
                         (value ->> 5)::bigint, (value ->> 1)::bigint
                  FROM json_array_elements($1::json) AS j(value)",
             )
-            .bind(&rows)
-            .execute(&mut **c)
+            .bind(rows.as_str())
+            .execute(conn)
             .await?;
-            sqlx::query(
+            query(
                 "INSERT INTO log (room_id, seq, kind, user_id, message_seq, at)
                  SELECT (value ->> 0)::uuid, (value ->> 1)::bigint, 'message', (value ->> 2)::uuid, (value ->> 1)::bigint,
                         (value ->> 5)::bigint
                  FROM json_array_elements($1::json) AS j(value)",
             )
-            .bind(&rows)
-            .execute(&mut **c)
+            .bind(rows.as_str())
+            .execute(conn)
             .await?;
-            sqlx::query(
+            query(
                 "UPDATE rooms SET last_seq = (j.value ->> 1)::bigint, active_at = (j.value ->> 2)::bigint,
                         idle_from = (j.value ->> 2)::bigint
                  FROM json_array_elements($1::json) AS j(value) WHERE rooms.id = (j.value ->> 0)::uuid",
             )
-            .bind(&ends)
-            .execute(&mut **c)
+            .bind(ends.as_str())
+            .execute(conn)
             .await?;
         }
     }

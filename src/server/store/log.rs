@@ -2,44 +2,50 @@
 
 use uuid::Uuid;
 
-use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
+use super::{Conn, RoomId, Store, StoreError, UserId, query, row};
 use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Seq, Slug};
 
-/// A message of a room with its author.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct MessageRow {
-    seq: i64,
-    id: Uuid,
-    text: String,
-    at: i64,
-    username: String,
-    display_name: String,
+row! {
+    /// A message of a room with its author.
+    #[derive(Clone, Debug)]
+    pub struct MessageRow {
+        seq: i64,
+        id: Uuid,
+        text: String,
+        at: i64,
+        username: String,
+        display_name: String,
+    }
 }
 
-/// An event that is no message's: a join, a leave, a closing.
-#[derive(Clone, Debug, sqlx::FromRow)]
-struct NoteRow {
-    seq: i64,
-    kind: String,
-    at: i64,
-    /// None for what nobody did.
-    username: Option<String>,
-    display_name: Option<String>,
-    /// The operator did it.
-    operator: bool,
+row! {
+    /// An event that is no message's: a join, a leave, a closing.
+    #[derive(Clone, Debug)]
+    struct NoteRow {
+        seq: i64,
+        kind: String,
+        at: i64,
+        /// None for what nobody did.
+        username: Option<String>,
+        display_name: Option<String>,
+        /// The operator did it.
+        operator: bool,
+    }
 }
 
-/// An event of the log, joined to the message as it is now.
-#[derive(Clone, Debug, sqlx::FromRow)]
-struct LogRow {
-    seq: i64,
-    kind: String,
-    at: i64,
-    username: Option<String>,
-    display_name: Option<String>,
-    operator: bool,
-    id: Option<Uuid>,
-    text: Option<String>,
+row! {
+    /// An event of the log, joined to the message as it is now.
+    #[derive(Clone, Debug)]
+    struct LogRow {
+        seq: i64,
+        kind: String,
+        at: i64,
+        username: Option<String>,
+        display_name: Option<String>,
+        operator: bool,
+        id: Option<Uuid>,
+        text: Option<String>,
+    }
 }
 
 /// A person by their username and display name.
@@ -114,67 +120,71 @@ pub struct PageRows {
     pub newer: bool,
 }
 
-/// A page of `limit` messages, and the joins, leaves and the like between them (the `limit` nearest to the page's end, so that a crowd that
+/// A page of `limit` messages of the log up to `end`, and the joins, leaves and the like between them (the `limit` nearest to the page's end, so that a crowd that
 /// comes does not push the messages off it). Costs the same however long the log is.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, limit: usize) -> Result<PageRows, StoreError> {
+pub async fn page(
+    conn: &mut Conn<'_>,
+    room: RoomId,
+    slug: &Slug,
+    page: Page,
+    end: Seq,
+    limit: usize,
+) -> Result<PageRows, StoreError> {
     // What to read backwards (before which place, how many at most), and what forwards (from which).
     let (back, on) = match page {
-        Page::Latest => (Some((i64::MAX, limit)), None),
+        Page::Latest => (Some((end.next().0, limit)), None),
         Page::Before(seq) => (Some((seq.0, limit)), None),
         Page::After(seq) => (None, Some((seq.next().0, limit))),
         Page::At(seq) => (Some((seq.0, limit / 2)), Some((seq.0, limit - limit / 2))),
     };
     let mut messages: Vec<MessageRow> = Vec::with_capacity(limit + 1);
     // The places that the page covers: from its first message (or the log's beginning) to its last (or the log's end).
-    let (mut from, mut to) = (1, i64::MAX);
+    let (mut from, mut to) = (1, end.0);
     let (mut older, mut newer) = (None, false);
     if let Some((before, most)) = back {
-        messages = on!(conn, c => sqlx::query_as(
+        messages = query(
             "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
              WHERE m.room_id = $1 AND m.seq < $2 AND m.deleted_at IS NULL ORDER BY m.seq DESC LIMIT $3",
         )
         .bind(room)
         .bind(before)
         .bind(one_more(most))
-        .fetch_all(c)
-        .await)?;
+        .all(conn)
+        .await?;
         if messages.len() > most {
             messages.truncate(most);
             from = messages.last().map_or(before, |m| m.seq);
             older = Some(Seq(from));
         }
         messages.reverse();
-        to = before.saturating_sub(1);
+        to = end.0.min(before.saturating_sub(1));
     }
     if let Some((start, most)) = on {
         if back.is_none() {
             from = start;
             older = (start > 1).then_some(Seq(start));
         }
-        let mut later: Vec<MessageRow> = on!(conn, c => sqlx::query_as(
+        let mut later: Vec<MessageRow> = query(
             "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
-             WHERE m.room_id = $1 AND m.seq >= $2 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
+             WHERE m.room_id = $1 AND m.seq BETWEEN $2 AND $4 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
         )
         .bind(room)
         .bind(start)
         .bind(one_more(most))
-        .fetch_all(c)
-        .await)?;
+        .bind(end.0)
+        .all(conn)
+        .await?;
         newer = later.len() > most;
         later.truncate(most);
-        to = if newer { later.last().map_or(start, |m| m.seq) } else { i64::MAX };
+        to = if newer { later.last().map_or(start, |m| m.seq) } else { end.0 };
         messages.append(&mut later);
     } else if let Page::Before(seq) = page {
-        newer = on!(conn, c => sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM log WHERE room_id = $1 AND seq >= $2)")
-            .bind(room)
-            .bind(seq.0)
-            .fetch_one(c)
-            .await)?;
+        newer = seq <= end;
     }
-    let mut notes: Vec<NoteRow> = on!(conn, c => sqlx::query_as(
+    let mut notes: Vec<NoteRow> = query(
         "SELECT l.seq, l.kind, l.at, u.username, u.display_name, l.operator IS NOT NULL AS operator FROM log l LEFT JOIN users u ON u.id = l.user_id
          WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
     )
@@ -182,8 +192,8 @@ pub async fn page(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, page: Page, li
     .bind(from)
     .bind(to)
     .bind(one_more(limit) - 1)
-    .fetch_all(c)
-    .await)?;
+    .all(conn)
+    .await?;
     notes.reverse();
 
     let mut events = Vec::with_capacity(messages.len() + notes.len());
@@ -208,7 +218,7 @@ fn one_more(most: usize) -> i64 {
 /// # Errors
 /// When the database fails.
 pub async fn replay(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Event>, StoreError> {
-    let rows: Vec<LogRow> = on!(conn, c => sqlx::query_as(
+    let rows: Vec<LogRow> = query(
         "SELECT l.seq, l.kind, l.at, u.username, u.display_name, l.operator IS NOT NULL AS operator, m.id, m.text
          FROM log l LEFT JOIN users u ON u.id = l.user_id
          LEFT JOIN messages m ON m.room_id = l.room_id AND m.seq = l.message_seq AND m.deleted_at IS NULL
@@ -217,8 +227,8 @@ pub async fn replay(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, after: Seq, 
     .bind(room)
     .bind(after.0)
     .bind(to.0)
-    .fetch_all(c)
-    .await)?;
+    .all(conn)
+    .await?;
     Ok(rows.into_iter().filter_map(|row| row.event(slug)).collect())
 }
 
@@ -227,13 +237,13 @@ pub async fn replay(conn: &mut Conn<'_>, room: RoomId, slug: &Slug, after: Seq, 
 /// # Errors
 /// When the database fails.
 pub async fn sent(store: &Store, author: UserId, id: Uuid) -> Result<Option<(Slug, Seq, String)>, StoreError> {
-    let row: Option<(String, i64, String)> = read_one!(store, c => sqlx::query_as(
+    let row: Option<(String, i64, String)> = query(
         "SELECT r.slug, m.seq, m.text FROM messages m JOIN rooms r ON r.id = m.room_id WHERE m.author_id = $1 AND m.id = $2",
     )
     .bind(author)
     .bind(id)
-    .fetch_optional(c)
-    .await)?;
+    .optional(&mut store.reader().await?.conn())
+    .await?;
     let Some((slug, seq, text)) = row else { return Ok(None) };
     let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
     Ok(Some((slug, Seq(seq), text)))
@@ -244,7 +254,7 @@ pub async fn sent(store: &Store, author: UserId, id: Uuid) -> Result<Option<(Slu
 /// # Errors
 /// When the database fails.
 pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<Option<Event>, StoreError> {
-    let row: Option<(String, i64, i64, String, String)> = on!(conn, c => sqlx::query_as(
+    let row: Option<(String, i64, i64, String, String)> = query(
         "SELECT r.slug, l.seq, l.at, u.username, u.display_name
          FROM members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
          JOIN log l ON l.room_id = m.room_id AND l.seq = m.until_seq
@@ -252,8 +262,8 @@ pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<
     )
     .bind(room)
     .bind(user)
-    .fetch_optional(c)
-    .await)?;
+    .optional(conn)
+    .await?;
     let Some((slug, seq, at, username, display_name)) = row else { return Ok(None) };
     let slug = Slug::new(slug).map_err(|_| StoreError::Malformed("rooms.slug"))?;
     Ok(note(&slug, "left", seq, at, Some(person(username, display_name)), false))

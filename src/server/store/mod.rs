@@ -1,33 +1,44 @@
 //! What is kept, on SQLite or PostgreSQL. Nothing outside this module has SQL, and nothing in it decides who may do what.
 //!
-//! Both engines run the same statements from one text ([`on!`]); the two that can't share one stand side by side in
-//! [`append`]. On SQLite one connection in one process writes and checkpoints, and readers are read-only connections
-//! of their own: this is also what keeps clear of the WAL-reset fault of SQLite before 3.51.3.
+//! Both engines run the same statements from one text ([`query`]); the few that can't share one stand side by side. On SQLite one
+//! connection in one process writes and checkpoints, and readers are read-only connections of their own: this is also what
+//! keeps clear of the WAL-reset fault of SQLite before 3.51.3.
 
 pub mod accounts;
 pub mod append;
 pub mod file;
 pub mod log;
 pub mod notices;
+pub mod query;
 pub mod rooms;
 pub mod sessions;
+mod sqlite;
 pub mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use rusqlite::ffi;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres};
 use uuid::Uuid;
+
+use self::query::{FromRow, Query};
+pub(crate) use self::query::{query, row};
+use self::sqlite::Sqlite;
 
 /// Why something could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the database is closed, or others have held it for too long")]
+    Busy,
     #[error("the database's schema (version {0}) is newer than this program: install a newer snug")]
     Newer(i64),
     #[error("the database's schema could not be brought up to date: {0}")]
@@ -36,6 +47,8 @@ pub enum StoreError {
     Url,
     #[error("the database cannot be opened: {0}")]
     Open(sqlx::Error),
+    #[error("the database cannot be opened: {0}")]
+    OpenFile(rusqlite::Error),
     #[error("a row is not of the form that this program writes: {0}")]
     Malformed(&'static str),
 }
@@ -44,11 +57,13 @@ impl StoreError {
     /// Whether the database could not be reached, as opposed to having said no.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        let Self::Database(error) = self else { return false };
-        match error {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        match self {
+            Self::Busy => true,
+            Self::Database(
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed,
+            ) => true,
             // PostgreSQL: connection exceptions, too many connections, shutting down (class 08, 53300, class 57P).
-            sqlx::Error::Database(error) => {
+            Self::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("08") || code == "53300" || code.starts_with("57P"))
             }
             _ => false,
@@ -65,14 +80,15 @@ impl StoreError {
     /// Whether `table.column` has this value already.
     #[must_use]
     pub fn is_taken(&self, table: &str, column: &str) -> bool {
-        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        if !error.is_unique_violation() {
-            return false;
-        }
-        // PostgreSQL names the constraint, SQLite the column.
-        match error.constraint() {
-            Some(name) => name == format!("{table}_{column}"),
-            None => error.message().ends_with(&format!(": {table}.{column}")),
+        match self {
+            // PostgreSQL names the constraint, SQLite the column.
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.is_unique_violation() && error.constraint() == Some(&format!("{table}_{column}"))
+            }
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, Some(message))) => {
+                error.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE && message.ends_with(&format!(": {table}.{column}"))
+            }
+            _ => false,
         }
     }
 }
@@ -85,33 +101,29 @@ pub enum Either<S, P> {
 }
 
 /// A transaction.
-pub type Tx = Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
+pub type Tx = Either<sqlite::Transaction, sqlx::Transaction<'static, Postgres>>;
+
+/// A connection of a pool, outside a transaction.
+pub type Reader = Either<sqlite::Reader, PoolConnection<Postgres>>;
 
 /// A connection to run statements on.
-pub type Conn<'c> = Either<&'c mut SqliteConnection, &'c mut PgConnection>;
+pub type Conn<'c> = Either<&'c mut rusqlite::Connection, &'c mut PgConnection>;
 
-/// Runs one text on whichever engine `$conn` (a `&mut Conn`) is: `on!(conn, c => sqlx::query(…).execute(c).await)`.
-macro_rules! on {
-    ($conn:expr, $c:ident => $body:expr) => {
-        match $conn {
-            $crate::server::store::Either::Sqlite(connection) => {
-                let $c = &mut **connection;
-                $body
-            }
-            $crate::server::store::Either::Postgres(connection) => {
-                let $c = &mut **connection;
-                $body
-            }
+impl Reader {
+    /// The connection itself.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(reader) => Either::Sqlite(reader.connection()),
+            Self::Postgres(reader) => Either::Postgres(&mut **reader),
         }
-    };
+    }
 }
-pub(crate) use on;
 
 impl Tx {
     /// The connection of this transaction.
     pub fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(tx) => Either::Sqlite(&mut **tx),
+            Self::Sqlite(tx) => Either::Sqlite(tx.connection()),
             Self::Postgres(tx) => Either::Postgres(&mut **tx),
         }
     }
@@ -120,10 +132,20 @@ impl Tx {
     /// When the database fails; nothing of the transaction is kept then.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => Ok(tx.commit().await?),
         }
-        Ok(())
+    }
+
+    /// Commits on a thread that may wait for a disk: see [`Store::waits`].
+    ///
+    /// # Errors
+    /// As [`Tx::commit`].
+    pub async fn commit_here(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit_here(),
+            Self::Postgres(tx) => Ok(tx.commit().await?),
+        }
     }
 }
 
@@ -135,7 +157,7 @@ pub struct Store {
 
 #[derive(Clone, Debug)]
 enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite(Sqlite),
     Postgres(PgPool),
 }
 
@@ -150,7 +172,7 @@ impl Store {
     /// URL, and brings its schema up to date. A file that is missing is made, a missing PostgreSQL database is not.
     ///
     /// # Errors
-    /// [`StoreError::Url`], [`StoreError::Open`], [`StoreError::Newer`], [`StoreError::Migration`].
+    /// [`StoreError::Url`], [`StoreError::Open`], [`StoreError::OpenFile`], [`StoreError::Newer`], [`StoreError::Migration`].
     pub async fn open(url: Option<&str>, data: &Path) -> Result<Self, StoreError> {
         let pools = match url {
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
@@ -162,74 +184,31 @@ impl Store {
                     .connect_with(options)
                     .await
                     .map_err(StoreError::Open)?;
+                migrated(POSTGRES.run(&pool).await)?;
                 Pools::Postgres(pool)
             }
             Some(url) => match url.strip_prefix("sqlite://") {
-                Some(file) if !file.is_empty() => Self::open_sqlite(PathBuf::from(file)).await?,
+                Some(file) if !file.is_empty() => Pools::Sqlite(Sqlite::open(PathBuf::from(file)).await?),
                 _ => return Err(StoreError::Url),
             },
-            None => Self::open_sqlite(data.join("snug.db")).await?,
+            None => Pools::Sqlite(Sqlite::open(data.join("snug.db")).await?),
         };
-        let store = Self { pools };
-        store.migrate().await?;
-        Ok(store)
+        Ok(Self { pools })
     }
 
     /// The engine's name: `sqlite` or `postgres`.
     #[must_use]
     pub fn engine(&self) -> &'static str {
         match self.pools {
-            Pools::Sqlite { .. } => "sqlite",
+            Pools::Sqlite(_) => "sqlite",
             Pools::Postgres(_) => "postgres",
         }
     }
 
-    async fn open_sqlite(file: PathBuf) -> Result<Pools, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .foreign_keys(true)
-            .busy_timeout(ACQUIRE)
-            .statement_cache_capacity(200)
-            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
-        // The writer never goes away, so that no other connection is ever the last one and checkpoints.
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE)
-            .connect_with(
-                options
-                    .clone()
-                    .create_if_missing(true)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    .pragma("journal_size_limit", "67108864"),
-            )
-            .await
-            .map_err(StoreError::Open)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(StoreError::Open)?;
-        Ok(Pools::Sqlite { writer, readers })
-    }
-
-    async fn migrate(&self) -> Result<(), StoreError> {
-        let outcome = match &self.pools {
-            Pools::Sqlite { writer, .. } => SQLITE.run(writer).await,
-            Pools::Postgres(pool) => POSTGRES.run(pool).await,
-        };
-        outcome.map_err(|error| match error {
-            MigrateError::VersionMissing(version) => StoreError::Newer(version),
-            error => StoreError::Migration(error),
-        })
+    /// Whether writing waits for a disk, on the thread that writes: who writes much does so on a thread of its own.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite(_))
     }
 
     /// A transaction that writes. On SQLite it holds the one writing connection until it ends.
@@ -238,19 +217,20 @@ impl Store {
     /// When the database cannot be reached.
     pub async fn write(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { writer, .. } => Either::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite(sqlite) => Either::Sqlite(sqlite.begin().await?),
             Pools::Postgres(pool) => Either::Postgres(pool.begin().await?),
         })
     }
 
-    /// A transaction that reads: all its statements see one moment.
+    /// A connection that reads. Each statement sees the moment at which it runs: what must be of one moment is one statement, or
+    /// is bounded by what the first has found. (A transaction would cost two more trips to the database for every page.)
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn read(&self) -> Result<Tx, StoreError> {
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { readers, .. } => Either::Sqlite(readers.begin().await?),
-            Pools::Postgres(pool) => Either::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
+            Pools::Sqlite(sqlite) => Either::Sqlite(sqlite.reader()?),
+            Pools::Postgres(pool) => Either::Postgres(pool.acquire().await?),
         })
     }
 
@@ -259,11 +239,40 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match &self.pools {
-            Pools::Sqlite { readers, .. } => readers.acquire().await?.ping().await?,
-            Pools::Postgres(pool) => pool.acquire().await?.ping().await?,
-        }
+        let _one: i64 = query("SELECT CAST(1 AS BIGINT)").one(&mut self.reader().await?.conn()).await?;
         Ok(())
+    }
+
+    /// Runs one statement that writes, as a transaction of its own; how many rows it changed.
+    ///
+    /// # Errors
+    /// When the database fails or says no.
+    async fn change(&self, query: Query) -> Result<u64, StoreError> {
+        match &self.pools {
+            Pools::Sqlite(_) => {
+                let mut tx = self.write().await?;
+                let changed = query.execute(&mut tx.conn()).await?;
+                tx.commit().await?;
+                Ok(changed)
+            }
+            Pools::Postgres(_) => query.execute(&mut self.reader().await?.conn()).await,
+        }
+    }
+
+    /// The same for a statement that returns the row that it changed, if there is one.
+    ///
+    /// # Errors
+    /// As [`Store::change`].
+    async fn change_one<T: FromRow>(&self, query: Query) -> Result<Option<T>, StoreError> {
+        match &self.pools {
+            Pools::Sqlite(_) => {
+                let mut tx = self.write().await?;
+                let row = query.optional(&mut tx.conn()).await?;
+                tx.commit().await?;
+                Ok(row)
+            }
+            Pools::Postgres(_) => query.optional(&mut self.reader().await?.conn()).await,
+        }
     }
 
     /// How many connections of servers a PostgreSQL has; none on SQLite, whose folder's lock says it.
@@ -287,60 +296,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn renew_epoch(&self) -> Result<(), StoreError> {
-        write_one!(self, c => sqlx::query("UPDATE server SET epoch = $1 WHERE one = 1")
-            .bind(Uuid::new_v4())
-            .execute(c)
-            .await
-            .map(|_| ()))?;
+        self.change(query("UPDATE server SET epoch = $1 WHERE one = 1").bind(Uuid::new_v4())).await?;
         Ok(())
     }
 
     /// Ends every connection; waits for the transactions under way.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers } => {
-                // The writer last: it checkpoints as it closes.
-                readers.close().await;
-                writer.close().await;
-            }
+            Pools::Sqlite(sqlite) => sqlite.close().await,
             Pools::Postgres(pool) => pool.close().await,
         }
     }
 }
 
-/// Runs one statement that reads, outside a transaction.
-macro_rules! read_one {
-    ($store:expr, $c:ident => $body:expr) => {
-        match &$store.pools {
-            $crate::server::store::Pools::Sqlite { readers, .. } => {
-                let $c = readers;
-                $body
-            }
-            $crate::server::store::Pools::Postgres(pool) => {
-                let $c = pool;
-                $body
-            }
-        }
-    };
+fn migrated(outcome: Result<(), MigrateError>) -> Result<(), StoreError> {
+    outcome.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => StoreError::Newer(version),
+        error => StoreError::Migration(error),
+    })
 }
-pub(crate) use read_one;
-
-/// Runs one statement that writes, as a transaction of its own.
-macro_rules! write_one {
-    ($store:expr, $c:ident => $body:expr) => {
-        match &$store.pools {
-            $crate::server::store::Pools::Sqlite { writer, .. } => {
-                let $c = writer;
-                $body
-            }
-            $crate::server::store::Pools::Postgres(pool) => {
-                let $c = pool;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use write_one;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -354,6 +328,24 @@ macro_rules! ids {
             #[must_use]
             pub fn fresh() -> Self {
                 Self(Uuid::now_v7())
+            }
+        }
+
+        impl query::Column for $name {
+            fn of(cell: &query::Cell<'_>) -> Result<Self, StoreError> {
+                query::Column::of(cell).map(Self)
+            }
+        }
+
+        impl From<$name> for query::Value {
+            fn from(id: $name) -> Self {
+                Self::Uuid(Some(id.0))
+            }
+        }
+
+        impl From<Option<$name>> for query::Value {
+            fn from(id: Option<$name>) -> Self {
+                Self::Uuid(id.map(|id| id.0))
             }
         }
 
@@ -377,18 +369,18 @@ ids! {
 
 /// Starts a savepoint, to which [`back`] can return within the same transaction.
 pub(crate) async fn savepoint(conn: &mut Conn<'_>) -> Result<(), StoreError> {
-    on!(conn, c => sqlx::query("SAVEPOINT one").execute(c).await.map(|_| ()))?;
+    query("SAVEPOINT one").execute(conn).await?;
     Ok(())
 }
 
 /// Forgets the savepoint and keeps what came after it.
 pub(crate) async fn release(conn: &mut Conn<'_>) -> Result<(), StoreError> {
-    on!(conn, c => sqlx::query("RELEASE SAVEPOINT one").execute(c).await.map(|_| ()))?;
+    query("RELEASE SAVEPOINT one").execute(conn).await?;
     Ok(())
 }
 
 /// Undoes what came after the savepoint.
 pub(crate) async fn back(conn: &mut Conn<'_>) -> Result<(), StoreError> {
-    on!(conn, c => sqlx::query("ROLLBACK TO SAVEPOINT one").execute(c).await.map(|_| ()))?;
+    query("ROLLBACK TO SAVEPOINT one").execute(conn).await?;
     release(conn).await
 }

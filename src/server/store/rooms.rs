@@ -3,7 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use super::{Conn, RoomId, Store, StoreError, UserId, on, read_one};
+use super::{Conn, RoomId, Store, StoreError, UserId, query, row};
 use crate::protocol::{Idle, Micros, Seq, Slug, UNREAD_MAX};
 
 /// The first rooms of a database: slug and topic. Their name is the slug. They never close.
@@ -16,26 +16,28 @@ const FIRST: [(&str, &str); 3] = [
 /// The room that newcomers are members of.
 pub const NEWCOMERS: &str = "general";
 
-/// A room as one person sees it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct RoomRow {
-    pub id: RoomId,
-    slug: String,
-    pub name: String,
-    pub topic: String,
-    pub closed: bool,
-    idle_after: Option<i64>,
-    /// None for the rooms that are there from the start.
-    pub created_by: Option<UserId>,
-    pub member_count: i64,
-    pub last_seq: i64,
-    pub active_at: i64,
-    /// Up to where a current member has read; none for who is no member.
-    pub read_seq: Option<i64>,
-    /// Since when they are a member.
-    pub since_seq: Option<i64>,
-    /// Messages of others after `read_seq`, up to [`UNREAD_MAX`].
-    pub unread: i64,
+row! {
+    /// A room as one person sees it.
+    #[derive(Clone, Debug)]
+    pub struct RoomRow {
+        pub id: RoomId,
+        slug: String,
+        pub name: String,
+        pub topic: String,
+        pub closed: bool,
+        idle_after: Option<i64>,
+        /// None for the rooms that are there from the start.
+        pub created_by: Option<UserId>,
+        pub member_count: i64,
+        pub last_seq: i64,
+        pub active_at: i64,
+        /// Up to where a current member has read; none for who is no member.
+        pub read_seq: Option<i64>,
+        /// Since when they are a member.
+        pub since_seq: Option<i64>,
+        /// Messages of others after `read_seq`, up to [`UNREAD_MAX`].
+        pub unread: i64,
+    }
 }
 
 impl RoomRow {
@@ -96,16 +98,8 @@ const JOINED: &str =
 /// # Errors
 /// When the database fails.
 pub async fn joined(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
-    let rows = read_one!(store, c => sqlx::query_as(JOINED).bind(user).fetch_all(c).await)?;
+    let rows = query(JOINED).bind(user).all(&mut store.reader().await?.conn()).await?;
     Ok(rows)
-}
-
-/// The same within a transaction.
-///
-/// # Errors
-/// When the database fails.
-pub async fn joined_in(conn: &mut Conn<'_>, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
-    Ok(on!(conn, c => sqlx::query_as(JOINED).bind(user).fetch_all(c).await)?)
 }
 
 /// The ids alone of the rooms that `user` is a member of.
@@ -113,12 +107,10 @@ pub async fn joined_in(conn: &mut Conn<'_>, user: UserId) -> Result<Vec<RoomRow>
 /// # Errors
 /// When the database fails.
 pub async fn joined_ids(store: &Store, user: UserId) -> Result<Vec<RoomId>, StoreError> {
-    let ids = read_one!(store, c => sqlx::query_scalar(
-        "SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL",
-    )
-    .bind(user)
-    .fetch_all(c)
-    .await)?;
+    let ids = query("SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL")
+        .bind(user)
+        .all(&mut store.reader().await?.conn())
+        .await?;
     Ok(ids)
 }
 
@@ -132,7 +124,7 @@ pub async fn one(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Optio
         " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
           WHERE r.slug = $2 AND (r.kind = 'public' OR m.user_id IS NOT NULL)"
     );
-    Ok(on!(conn, c => sqlx::query_as(SQL).bind(user).bind(slug.as_str()).fetch_optional(c).await)?)
+    query(SQL).bind(user).bind(slug.as_str()).optional(conn).await
 }
 
 /// The rooms that `user` is in or could join, by slug: `limit` of them after the slug `after`.
@@ -145,16 +137,18 @@ pub async fn visible(conn: &mut Conn<'_>, user: UserId, after: &str, limit: i64)
         " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
           WHERE r.slug > $2 AND (m.user_id IS NOT NULL OR (r.kind = 'public' AND r.closed_at IS NULL)) ORDER BY r.slug LIMIT $3"
     );
-    Ok(on!(conn, c => sqlx::query_as(SQL).bind(user).bind(after).bind(limit).fetch_all(c).await)?)
+    query(SQL).bind(user).bind(after).bind(limit).all(conn).await
 }
 
-/// A current member of a room.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct MemberRow {
-    pub username: String,
-    pub display_name: String,
-    pub role: String,
-    pub since_seq: i64,
+row! {
+    /// A current member of a room.
+    #[derive(Clone, Debug)]
+    pub struct MemberRow {
+        pub username: String,
+        pub display_name: String,
+        pub role: String,
+        pub since_seq: i64,
+    }
 }
 
 /// The current members of a room, by username without case: `limit` of them after the username `after`, as a key.
@@ -162,27 +156,29 @@ pub struct MemberRow {
 /// # Errors
 /// When the database fails.
 pub async fn members(conn: &mut Conn<'_>, room: RoomId, after: &str, limit: i64) -> Result<Vec<MemberRow>, StoreError> {
-    Ok(on!(conn, c => sqlx::query_as(
+    query(
         "SELECT u.username, u.display_name, m.role, m.since_seq FROM members m JOIN users u ON u.id = m.user_id
          WHERE m.room_id = $1 AND m.until_seq IS NULL AND u.username_key > $2 ORDER BY u.username_key LIMIT $3",
     )
     .bind(room)
     .bind(after)
     .bind(limit)
-    .fetch_all(c)
-    .await)?)
+    .all(conn)
+    .await
 }
 
-/// A room that was looked for.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct FoundRow {
-    slug: String,
-    pub name: String,
-    pub topic: String,
-    pub closed: bool,
-    pub member_count: i64,
-    pub active_at: i64,
-    pub member: bool,
+row! {
+    /// A room that was looked for.
+    #[derive(Clone, Debug)]
+    pub struct FoundRow {
+        slug: String,
+        pub name: String,
+        pub topic: String,
+        pub closed: bool,
+        pub member_count: i64,
+        pub active_at: i64,
+        pub member: bool,
+    }
 }
 
 impl FoundRow {
@@ -245,22 +241,27 @@ macro_rules! found {
     };
 }
 
-/// The rooms that `user` could join and that were active last, `limit` of them. It is read for every page: a walk over all rooms
-/// that looks at little of each. (An index by activity would be written to with every message.)
+/// The rooms that `user` is a member of, and those that they could join and that were active last, `lively` of them. It is read
+/// for every page; for the second part it walks over all rooms and looks at little of each. (An index by activity would be
+/// written to with every message.)
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lively(conn: &mut Conn<'_>, user: UserId, limit: i64) -> Result<Vec<FoundRow>, StoreError> {
-    Ok(on!(conn, c => sqlx::query_as(
-        "SELECT r.slug, r.name, r.topic, FALSE AS closed, r.member_count, r.active_at, FALSE AS member FROM rooms r
-         WHERE r.kind = 'public' AND r.closed_at IS NULL
-           AND r.id NOT IN (SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL)
-         ORDER BY r.active_at DESC, r.slug LIMIT $2",
-    )
-    .bind(user)
-    .bind(limit)
-    .fetch_all(c)
-    .await)?)
+pub async fn listed(conn: &mut Conn<'_>, user: UserId, lively: i64) -> Result<Vec<RoomRow>, StoreError> {
+    const SQL: &str = concat!(
+        room_columns!(),
+        " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
+          UNION ALL
+          SELECT * FROM (
+            SELECT r.id, r.slug, r.name, r.topic, FALSE AS closed, r.idle_after, r.created_by, r.member_count, r.last_seq, r.active_at,
+                   CAST(NULL AS BIGINT) AS read_seq, CAST(NULL AS BIGINT) AS since_seq, 0 AS unread
+            FROM rooms r
+            WHERE r.kind = 'public' AND r.closed_at IS NULL
+              AND r.id NOT IN (SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL)
+            ORDER BY r.active_at DESC, r.slug LIMIT $2
+          ) AS lively"
+    );
+    query(SQL).bind(user).bind(lively).all(conn).await
 }
 
 /// How many rooms a search finds.
@@ -269,7 +270,7 @@ pub async fn lively(conn: &mut Conn<'_>, user: UserId, limit: i64) -> Result<Vec
 /// When the database fails.
 pub async fn count_found(conn: &mut Conn<'_>, user: UserId, search: &Search) -> Result<i64, StoreError> {
     const SQL: &str = concat!("SELECT count(*)", found!());
-    Ok(on!(conn, c => sqlx::query_scalar(SQL).bind(user).bind(search.own).bind(&search.contains).fetch_one(c).await)?)
+    query(SQL).bind(user).bind(search.own).bind(&search.contains).one(conn).await
 }
 
 /// What a search finds: first what begins with it, and of those what was active last; `limit` of them after the first `skip`.
@@ -289,23 +290,17 @@ pub async fn find(
         found!(),
         " ORDER BY CASE WHEN r.search_key LIKE $4 ESCAPE '\\' THEN 0 ELSE 1 END, r.active_at DESC, r.slug LIMIT $5 OFFSET $6"
     );
-    Ok(on!(conn, c => sqlx::query_as(SQL)
-        .bind(user)
-        .bind(search.own)
-        .bind(&search.contains)
-        .bind(&search.begins)
-        .bind(limit)
-        .bind(skip)
-        .fetch_all(c)
-        .await)?)
+    query(SQL).bind(user).bind(search.own).bind(&search.contains).bind(&search.begins).bind(limit).bind(skip).all(conn).await
 }
 
-/// A place in a room's log that was just taken, and whether the room is closed.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
-pub struct Place {
-    pub id: RoomId,
-    pub seq: i64,
-    pub closed: bool,
+row! {
+    /// A place in a room's log that was just taken, and whether the room is closed.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Place {
+        pub id: RoomId,
+        pub seq: i64,
+        pub closed: bool,
+    }
 }
 
 /// Takes the next place in a room's log, and with it the lock on the room until the transaction ends.
@@ -313,36 +308,38 @@ pub struct Place {
 /// # Errors
 /// When the database fails.
 pub async fn take_place(conn: &mut Conn<'_>, slug: &Slug, at: Micros) -> Result<Option<Place>, StoreError> {
-    Ok(on!(conn, c => sqlx::query_as(
+    query(
         "UPDATE rooms SET last_seq = last_seq + 1, active_at = $2 WHERE slug = $1
          RETURNING id, last_seq AS seq, closed_at IS NOT NULL AS closed",
     )
     .bind(slug.as_str())
     .bind(at.0)
-    .fetch_optional(c)
-    .await)?)
+    .optional(conn)
+    .await
 }
 
-/// A room's kind, who made it, and whether `user` is a current member.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Standing {
-    pub kind: String,
-    pub created_by: Option<UserId>,
-    pub member: bool,
+row! {
+    /// A room's kind, who made it, and whether `user` is a current member.
+    #[derive(Clone, Debug)]
+    pub struct Standing {
+        pub kind: String,
+        pub created_by: Option<UserId>,
+        pub member: bool,
+    }
 }
 
 /// # Errors
 /// When the database fails.
 pub async fn standing(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<Standing, StoreError> {
-    Ok(on!(conn, c => sqlx::query_as(
+    query(
         "SELECT r.kind, r.created_by,
                 EXISTS (SELECT 1 FROM members m WHERE m.room_id = r.id AND m.user_id = $2 AND m.until_seq IS NULL) AS member
          FROM rooms r WHERE r.id = $1",
     )
     .bind(room)
     .bind(user)
-    .fetch_one(c)
-    .await)?)
+    .one(conn)
+    .await
 }
 
 /// Whether a room is one of those that are there from the start.
@@ -350,7 +347,7 @@ pub async fn standing(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result
 /// # Errors
 /// When the database fails.
 pub async fn is_first(conn: &mut Conn<'_>, room: RoomId) -> Result<bool, StoreError> {
-    Ok(on!(conn, c => sqlx::query_scalar("SELECT created_by IS NULL FROM rooms WHERE id = $1").bind(room).fetch_one(c).await)?)
+    query("SELECT created_by IS NULL FROM rooms WHERE id = $1").bind(room).one(conn).await
 }
 
 /// What happened to a membership.
@@ -384,9 +381,9 @@ pub async fn turn(
     seq: Seq,
     at: Micros,
 ) -> Result<(), StoreError> {
-    match turn {
+    let change = match turn {
         // What was there before one came is not unread.
-        Turn::Joined => on!(conn, c => sqlx::query(
+        Turn::Joined => query(
             "INSERT INTO members (room_id, user_id, role, since_seq, read_seq) VALUES ($1, $2, $3, $4, $4)
              ON CONFLICT (room_id, user_id) DO UPDATE
              SET role = excluded.role, since_seq = excluded.since_seq, until_seq = NULL, read_seq = excluded.read_seq",
@@ -394,24 +391,17 @@ pub async fn turn(
         .bind(room)
         .bind(user)
         .bind(role)
-        .bind(seq.0)
-        .execute(c)
-        .await
-        .map(|_| ()))?,
-        Turn::Left => on!(conn, c => sqlx::query("UPDATE members SET until_seq = $3 WHERE room_id = $1 AND user_id = $2")
-            .bind(room)
-            .bind(user)
-            .bind(seq.0)
-            .execute(c)
-            .await
-            .map(|_| ()))?,
-    }
-    on!(conn, c => sqlx::query("UPDATE rooms SET member_count = member_count + $2 WHERE id = $1")
+        .bind(seq.0),
+        Turn::Left => {
+            query("UPDATE members SET until_seq = $3 WHERE room_id = $1 AND user_id = $2").bind(room).bind(user).bind(seq.0)
+        }
+    };
+    change.execute(conn).await?;
+    query("UPDATE rooms SET member_count = member_count + $2 WHERE id = $1")
         .bind(room)
         .bind(if turn == Turn::Joined { 1_i64 } else { -1 })
-        .execute(c)
-        .await
-        .map(|_| ()))?;
+        .execute(conn)
+        .await?;
     note(conn, room, seq, turn.kind(), By::User(user), at).await
 }
 
@@ -432,16 +422,15 @@ async fn note(conn: &mut Conn<'_>, room: RoomId, seq: Seq, kind: &str, by: By, a
         By::Operator => (None, Some(true)),
         By::Itself => (None, None),
     };
-    on!(conn, c => sqlx::query("INSERT INTO log (room_id, seq, kind, user_id, operator, at) VALUES ($1, $2, $3, $4, $5, $6)")
+    query("INSERT INTO log (room_id, seq, kind, user_id, operator, at) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(room)
         .bind(seq.0)
         .bind(kind)
         .bind(user)
         .bind(operator)
         .bind(at.0)
-        .execute(c)
-        .await
-        .map(|_| ()))?;
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -456,7 +445,7 @@ pub async fn set_closed(conn: &mut Conn<'_>, room: RoomId, closed: bool, by: By,
     } else {
         "UPDATE rooms SET closed_at = NULL, idle_from = $2 WHERE id = $1"
     };
-    on!(conn, c => sqlx::query(sql).bind(room).bind(at.0).execute(c).await.map(|_| ()))?;
+    query(sql).bind(room).bind(at.0).execute(conn).await?;
     note(conn, room, seq, if closed { "closed" } else { "reopened" }, by, at).await
 }
 
@@ -466,14 +455,14 @@ pub async fn set_closed(conn: &mut Conn<'_>, room: RoomId, closed: bool, by: By,
 /// # Errors
 /// When the database fails.
 pub async fn idle(conn: &mut Conn<'_>, at: Micros, limit: i64) -> Result<Vec<(RoomId, Slug)>, StoreError> {
-    let rows: Vec<(RoomId, String)> = on!(conn, c => sqlx::query_as(
+    let rows: Vec<(RoomId, String)> = query(
         "SELECT id, slug FROM rooms
          WHERE idle_after IS NOT NULL AND closed_at IS NULL AND idle_from + idle_after <= $1 ORDER BY id LIMIT $2",
     )
     .bind(at.0)
     .bind(limit)
-    .fetch_all(c)
-    .await)?;
+    .all(conn)
+    .await?;
     let slug = |text| Slug::new(text).map_err(|_| StoreError::Malformed("rooms.slug"));
     rows.into_iter().map(|(id, text)| Ok((id, slug(text)?))).collect()
 }
@@ -485,14 +474,14 @@ pub async fn idle(conn: &mut Conn<'_>, at: Micros, limit: i64) -> Result<Vec<(Ro
 /// When the database fails.
 pub async fn close_if_idle(conn: &mut Conn<'_>, room: RoomId, at: Micros) -> Result<Option<Seq>, StoreError> {
     // One statement: where it waits for the lock, it decides on the row as it is afterwards.
-    let seq: Option<i64> = on!(conn, c => sqlx::query_scalar(
+    let seq: Option<i64> = query(
         "UPDATE rooms SET last_seq = last_seq + 1, active_at = $2, closed_at = $2
          WHERE id = $1 AND closed_at IS NULL AND idle_from + idle_after <= $2 RETURNING last_seq",
     )
     .bind(room)
     .bind(at.0)
-    .fetch_optional(c)
-    .await)?;
+    .optional(conn)
+    .await?;
     let Some(seq) = seq.map(Seq) else { return Ok(None) };
     note(conn, room, seq, "closed", By::Itself, at).await?;
     Ok(Some(seq))
@@ -503,7 +492,7 @@ pub async fn close_if_idle(conn: &mut Conn<'_>, room: RoomId, at: Micros) -> Res
 /// # Errors
 /// When the database fails.
 pub async fn made_by(conn: &mut Conn<'_>, user: UserId) -> Result<i64, StoreError> {
-    Ok(on!(conn, c => sqlx::query_scalar("SELECT count(*) FROM rooms WHERE created_by = $1").bind(user).fetch_one(c).await)?)
+    query("SELECT count(*) FROM rooms WHERE created_by = $1").bind(user).one(conn).await
 }
 
 /// Which of `slug` and `slug-2`, `slug-3`, … are there.
@@ -512,11 +501,7 @@ pub async fn made_by(conn: &mut Conn<'_>, user: UserId) -> Result<i64, StoreErro
 /// When the database fails.
 pub async fn slugs_like(conn: &mut Conn<'_>, slug: &str) -> Result<Vec<String>, StoreError> {
     // A slug has neither `%` nor `_`, so it needs no escape.
-    Ok(on!(conn, c => sqlx::query_scalar("SELECT slug FROM rooms WHERE slug = $1 OR slug LIKE $2")
-        .bind(slug)
-        .bind(format!("{slug}-%"))
-        .fetch_all(c)
-        .await)?)
+    query("SELECT slug FROM rooms WHERE slug = $1 OR slug LIKE $2").bind(slug).bind(format!("{slug}-%")).all(conn).await
 }
 
 /// A room to add.
@@ -536,7 +521,7 @@ pub struct NewRoom<'a> {
 /// # Errors
 /// Also when the slug (`rooms.slug`) is taken.
 pub async fn add(conn: &mut Conn<'_>, new: &NewRoom<'_>) -> Result<(), StoreError> {
-    on!(conn, c => sqlx::query(
+    query(
         "INSERT INTO rooms (id, slug, name, topic, search_key, idle_after, created_by, created_at, active_at, idle_from)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)",
     )
@@ -548,9 +533,8 @@ pub async fn add(conn: &mut Conn<'_>, new: &NewRoom<'_>) -> Result<(), StoreErro
     .bind(new.idle.micros())
     .bind(new.created_by)
     .bind(new.at.0)
-    .execute(c)
-    .await
-    .map(|_| ()))?;
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -560,7 +544,7 @@ pub async fn add(conn: &mut Conn<'_>, new: &NewRoom<'_>) -> Result<(), StoreErro
 /// # Errors
 /// When the database fails.
 pub async fn advance(conn: &mut Conn<'_>, user: UserId, slug: &Slug, seq: Seq) -> Result<Option<(RoomId, Seq, u32)>, StoreError> {
-    let moved: Option<(RoomId, i64)> = on!(conn, c => sqlx::query_as(
+    let moved: Option<(RoomId, i64)> = query(
         "UPDATE members SET read_seq = $3
          WHERE user_id = $1 AND until_seq IS NULL AND read_seq < $3
            AND room_id = (SELECT id FROM rooms WHERE slug = $2 AND last_seq >= $3)
@@ -569,10 +553,10 @@ pub async fn advance(conn: &mut Conn<'_>, user: UserId, slug: &Slug, seq: Seq) -
     .bind(user)
     .bind(slug.as_str())
     .bind(seq.0)
-    .fetch_optional(c)
-    .await)?;
+    .optional(conn)
+    .await?;
     let Some((room, read)) = moved else { return Ok(None) };
-    let unread: i64 = on!(conn, c => sqlx::query_scalar(
+    let unread: i64 = query(
         "SELECT count(*) FROM (
            SELECT 1 AS one FROM messages
            WHERE room_id = $1 AND seq > $2 AND author_id <> $3 AND deleted_at IS NULL LIMIT 100
@@ -581,22 +565,17 @@ pub async fn advance(conn: &mut Conn<'_>, user: UserId, slug: &Slug, seq: Seq) -
     .bind(room)
     .bind(read)
     .bind(user)
-    .fetch_one(c)
-    .await)?;
+    .one(conn)
+    .await?;
     Ok(Some((room, Seq(read), u32::try_from(unread).unwrap_or(UNREAD_MAX))))
 }
 
 /// Gives rooms from before there were search keys one each.
 async fn add_search_keys(conn: &mut Conn<'_>) -> Result<(), StoreError> {
     let without: Vec<(RoomId, String, String)> =
-        on!(conn, c => sqlx::query_as("SELECT id, name, topic FROM rooms WHERE search_key IS NULL").fetch_all(c).await)?;
+        query("SELECT id, name, topic FROM rooms WHERE search_key IS NULL").all(conn).await?;
     for (id, name, topic) in without {
-        on!(conn, c => sqlx::query("UPDATE rooms SET search_key = $2 WHERE id = $1")
-            .bind(id)
-            .bind(search_key(&name, &topic))
-            .execute(c)
-            .await
-            .map(|_| ()))?;
+        query("UPDATE rooms SET search_key = $2 WHERE id = $1").bind(id).bind(search_key(&name, &topic)).execute(conn).await?;
     }
     Ok(())
 }
@@ -609,11 +588,11 @@ impl Store {
     pub async fn found(&self, at: Micros) -> Result<Uuid, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
-        let founded = on!(conn, c => sqlx::query("INSERT INTO server (one, epoch) VALUES (1, $1) ON CONFLICT (one) DO NOTHING")
+        let founded = query("INSERT INTO server (one, epoch) VALUES (1, $1) ON CONFLICT (one) DO NOTHING")
             .bind(Uuid::new_v4())
-            .execute(c)
-            .await
-            .map(|done| done.rows_affected() > 0))?;
+            .execute(conn)
+            .await?
+            > 0;
         if founded {
             for (slug, topic) in FIRST {
                 let (id, idle, created_by) = (RoomId::fresh(), Idle::Never, None);
@@ -621,7 +600,7 @@ impl Store {
             }
         }
         add_search_keys(conn).await?;
-        let epoch = on!(conn, c => sqlx::query_scalar("SELECT epoch FROM server WHERE one = 1").fetch_one(c).await)?;
+        let epoch = query("SELECT epoch FROM server WHERE one = 1").one(conn).await?;
         tx.commit().await?;
         Ok(epoch)
     }

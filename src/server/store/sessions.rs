@@ -1,14 +1,16 @@
-//! The session store: a thin wrapper over the well-known ones, so that loading a page never waits behind a commit (on SQLite
-//! it loads through the readers and writes through the writer), that a late save does not bring an ended session back,
-//! and that the database holds no id that opens anything.
+//! The session store: on PostgreSQL the well-known one, on SQLite the same table through the store's own connections, so that
+//! loading a page never waits behind a commit. On both a late save does not bring an ended session back, and the database holds
+//! no id that opens anything.
 
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, ExpiredDeletion, Result};
 use tower_sessions::{SessionStore, session_store};
-use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
+use tower_sessions_sqlx_store::PostgresStore;
 
-use super::{Pools, Store};
+use super::{Pools, Store, StoreError, query};
 
 /// Sessions in the database.
 #[derive(Clone, Debug)]
@@ -16,7 +18,7 @@ pub struct Sessions(Inner);
 
 #[derive(Clone, Debug)]
 enum Inner {
-    Sqlite { loading: SqliteStore, writing: SqliteStore, pool: sqlx::SqlitePool },
+    Sqlite(Store),
     Postgres { store: PostgresStore, pool: sqlx::PgPool },
 }
 
@@ -25,11 +27,7 @@ impl Store {
     #[must_use]
     pub fn sessions(&self) -> Sessions {
         Sessions(match &self.pools {
-            Pools::Sqlite { writer, readers } => Inner::Sqlite {
-                loading: SqliteStore::new(readers.clone()),
-                writing: SqliteStore::new(writer.clone()),
-                pool: writer.clone(),
-            },
+            Pools::Sqlite(_) => Inner::Sqlite(self.clone()),
             Pools::Postgres(pool) => Inner::Postgres { store: PostgresStore::new(pool.clone()), pool: pool.clone() },
         })
     }
@@ -44,8 +42,17 @@ fn stored(id: Id) -> Id {
     Id(i128::from_be_bytes(bytes))
 }
 
-fn backend(error: sqlx::Error) -> Error {
-    Error::Backend(error.to_string())
+fn backend(error: impl Into<StoreError>) -> Error {
+    Error::Backend(error.into().to_string())
+}
+
+fn encoded(record: &Record) -> Result<Vec<u8>> {
+    rmp_serde::to_vec(record).map_err(|error| Error::Encode(error.to_string()))
+}
+
+/// A moment as the table has it on SQLite: in UTC, so that the texts sort as the moments do.
+fn moment(at: OffsetDateTime) -> Result<String> {
+    at.to_offset(time::UtcOffset::UTC).format(&Rfc3339).map_err(|error| Error::Encode(error.to_string()))
 }
 
 impl Sessions {
@@ -55,7 +62,11 @@ impl Sessions {
     /// When the database fails.
     pub async fn delete_expired(&self) -> Result<()> {
         match &self.0 {
-            Inner::Sqlite { writing, .. } => writing.delete_expired().await,
+            Inner::Sqlite(store) => {
+                let over = query("DELETE FROM tower_sessions WHERE expiry_date < $1").bind(moment(OffsetDateTime::now_utc())?);
+                store.change(over).await.map_err(backend)?;
+                Ok(())
+            }
             Inner::Postgres { store, .. } => store.delete_expired().await,
         }
     }
@@ -67,17 +78,27 @@ impl SessionStore for Sessions {
         loop {
             let id = stored(record.id);
             let mut kept = Record { id, ..record.clone() };
-            match &self.0 {
-                Inner::Sqlite { writing, .. } => writing.create(&mut kept).await?,
-                Inner::Postgres { store, .. } => store.create(&mut kept).await?,
-            }
-            if kept.id == id {
+            let created = match &self.0 {
+                Inner::Sqlite(store) => {
+                    let insert = query(
+                        "INSERT INTO tower_sessions (id, data, expiry_date) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+                    )
+                    .bind(id.to_string())
+                    .bind(encoded(&kept)?)
+                    .bind(moment(kept.expiry_date)?);
+                    store.change(insert).await.map_err(backend)? > 0
+                }
+                Inner::Postgres { store, .. } => {
+                    store.create(&mut kept).await?;
+                    // Where the id was taken, the store has found another, which no cookie's id leads to.
+                    if kept.id != id {
+                        store.delete(&kept.id).await?;
+                    }
+                    kept.id == id
+                }
+            };
+            if created {
                 return Ok(());
-            }
-            // The id was taken, and the store found another that no cookie's id leads to.
-            match &self.0 {
-                Inner::Sqlite { writing, .. } => writing.delete(&kept.id).await?,
-                Inner::Postgres { store, .. } => store.delete(&kept.id).await?,
             }
             record.id = Id::default();
         }
@@ -85,21 +106,18 @@ impl SessionStore for Sessions {
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
         let kept = Record { id: stored(record.id), ..record.clone() };
-        let bytes = rmp_serde::to_vec(&kept).map_err(|error| Error::Encode(error.to_string()))?;
         match &self.0 {
-            Inner::Sqlite { pool, .. } => {
-                sqlx::query("UPDATE tower_sessions SET data = $2, expiry_date = $3 WHERE id = $1")
+            Inner::Sqlite(store) => {
+                let update = query("UPDATE tower_sessions SET data = $2, expiry_date = $3 WHERE id = $1")
                     .bind(kept.id.to_string())
-                    .bind(bytes)
-                    .bind(kept.expiry_date)
-                    .execute(pool)
-                    .await
-                    .map_err(backend)?;
+                    .bind(encoded(&kept)?)
+                    .bind(moment(kept.expiry_date)?);
+                store.change(update).await.map_err(backend)?;
             }
             Inner::Postgres { pool, .. } => {
                 sqlx::query("UPDATE tower_sessions.session SET data = $2, expiry_date = $3 WHERE id = $1")
                     .bind(kept.id.to_string())
-                    .bind(bytes)
+                    .bind(encoded(&kept)?)
                     .bind(kept.expiry_date)
                     .execute(pool)
                     .await
@@ -112,7 +130,16 @@ impl SessionStore for Sessions {
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
         let key = stored(*id);
         let found = match &self.0 {
-            Inner::Sqlite { loading, .. } => loading.load(&key).await?,
+            Inner::Sqlite(store) => {
+                let select = query("SELECT data FROM tower_sessions WHERE id = $1 AND expiry_date > $2")
+                    .bind(key.to_string())
+                    .bind(moment(OffsetDateTime::now_utc())?);
+                let mut reader = store.reader().await.map_err(backend)?;
+                let data: Option<Vec<u8>> = select.optional(&mut reader.conn()).await.map_err(backend)?;
+                data.map(|data| rmp_serde::from_slice::<Record>(&data))
+                    .transpose()
+                    .map_err(|error| Error::Decode(error.to_string()))?
+            }
             Inner::Postgres { store, .. } => store.load(&key).await?,
         };
         Ok(found.map(|record| Record { id: *id, ..record }))
@@ -121,7 +148,10 @@ impl SessionStore for Sessions {
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
         let key = stored(*id);
         match &self.0 {
-            Inner::Sqlite { writing, .. } => writing.delete(&key).await,
+            Inner::Sqlite(store) => {
+                store.change(query("DELETE FROM tower_sessions WHERE id = $1").bind(key.to_string())).await.map_err(backend)?;
+                Ok(())
+            }
             Inner::Postgres { store, .. } => store.delete(&key).await,
         }
     }

@@ -1,6 +1,6 @@
 //! What tokens are signed with, and the tickets that open one socket each.
 
-use super::{LoginId, Store, StoreError, on, write_one};
+use super::{LoginId, Store, StoreError, query};
 use crate::protocol::Micros;
 
 impl Store {
@@ -9,13 +9,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn token_key(&self, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let key = write_one!(self, c => sqlx::query_scalar(
-            "UPDATE server SET token_key = coalesce(token_key, $1) WHERE one = 1 RETURNING token_key",
-        )
-        .bind(fresh)
-        .fetch_one(c)
-        .await)?;
-        Ok(key)
+        let keep = query("UPDATE server SET token_key = coalesce(token_key, $1) WHERE one = 1 RETURNING token_key").bind(fresh);
+        self.change_one(keep).await?.ok_or(StoreError::Malformed("server"))
     }
 
     /// Adds a ticket of `login`, by its hash, and forgets those whose time is over.
@@ -25,14 +20,13 @@ impl Store {
     pub async fn add_ticket(&self, hash: &[u8], login: LoginId, expires_at: Micros, at: Micros) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
-        on!(conn, c => sqlx::query("DELETE FROM tickets WHERE expires_at <= $1").bind(at.0).execute(c).await.map(|_| ()))?;
-        on!(conn, c => sqlx::query("INSERT INTO tickets (hash, login_id, expires_at) VALUES ($1, $2, $3)")
+        query("DELETE FROM tickets WHERE expires_at <= $1").bind(at.0).execute(conn).await?;
+        query("INSERT INTO tickets (hash, login_id, expires_at) VALUES ($1, $2, $3)")
             .bind(hash)
             .bind(login)
             .bind(expires_at.0)
-            .execute(c)
-            .await
-            .map(|_| ()))?;
+            .execute(conn)
+            .await?;
         tx.commit().await
     }
 
@@ -41,13 +35,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn take_ticket(&self, hash: &[u8], at: Micros) -> Result<Option<LoginId>, StoreError> {
-        let login = write_one!(self, c => sqlx::query_scalar(
-            "DELETE FROM tickets WHERE hash = $1 AND expires_at > $2 RETURNING login_id",
-        )
-        .bind(hash)
-        .bind(at.0)
-        .fetch_optional(c)
-        .await)?;
-        Ok(login)
+        let take = query("DELETE FROM tickets WHERE hash = $1 AND expires_at > $2 RETURNING login_id").bind(hash).bind(at);
+        self.change_one(take).await
     }
 }
