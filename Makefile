@@ -48,11 +48,11 @@ unit: ## Rust's tests, on SQLite and on a PostgreSQL that they start.
 	$(TEST) && cargo test --features ssr
 
 .PHONY: e2e
-e2e: release ## The browser's tests, against the release build.
-	$(TEST) && cd end2end && npx playwright test
+e2e: static ## The browser's tests, against the program that the container holds.
+	$(TEST) && cd end2end && SNUG_DEV_BIN=$(CURDIR)/$(STATIC) npx playwright test
 
 .PHONY: test
-test: lint unit e2e ## Everything that must hold.
+test: lint unit container e2e ## Everything that must hold.
 
 .PHONY: chaos
 chaos: ## Kill the server under load, 20 times on each engine.

@@ -38,6 +38,8 @@ pub struct Request {
     pub text_max: u32,
     /// When a new room closes by itself, where that is not chosen.
     pub room_idle: Idle,
+    /// Whether who asks may make rooms.
+    pub makes_rooms: bool,
     /// Puts a moment on the wall of `zone`.
     pub wall: Arc<dyn Fn(Micros) -> WallTime + Send + Sync>,
     /// Sets the answer's status.
@@ -48,6 +50,12 @@ pub struct Request {
 #[must_use]
 pub fn request() -> Option<Request> {
     use_context::<Request>()
+}
+
+/// Whether who asks may make rooms: where not, no page leads there.
+#[must_use]
+pub fn makes_rooms() -> bool {
+    request().is_some_and(|request| request.makes_rooms)
 }
 
 /// The server cannot show the page that was asked for; the page is this instead.

@@ -102,6 +102,18 @@ on_both! {
         assert_eq!(admin.post("/api/rooms", new).await.status, 201);
     }
 
+    async fn where_only_administrators_make_rooms_no_page_leads_others_there(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.room_creation = RoomCreation::Admins).await;
+        let (admin, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        for path in ["/", "/?q=tea", "/room/general", "/room/nowhere", "/settings"] {
+            assert!(admin.get(path).await.body.contains("href=\"/new-room"), "{path}");
+            assert!(!bob.get(path).await.body.contains("href=\"/new-room"), "{path}");
+        }
+        assert_eq!((admin.get("/new-room").await.status, bob.get("/new-room").await.status), (200, 403));
+        let refused = bob.post_form("create_room", &[("name", "Tea"), ("page", "/new-room")]).await;
+        assert_eq!(refused.status, 403, "and who comes there all the same is refused");
+    }
+
     async fn a_room_that_cannot_be_entered_is_said_before_the_upgrade(app: TestApp) {
         let mut app = app;
         let (ada, bob) = (app.register("ada").await, app.register("bob").await);

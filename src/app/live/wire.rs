@@ -72,6 +72,8 @@ pub struct Listed {
     pub page: String,
     /// Whether the page has the rooms that one could join beside the list.
     pub apart: bool,
+    /// Whether who reads may make rooms.
+    pub makes_rooms: bool,
     /// The zone that times are in.
     pub zone: String,
     /// When the page was made.
@@ -254,6 +256,7 @@ pub fn listed<J: Json>(json: &J) -> Option<Listed> {
         current: json.parsed("current"),
         page: json.text("page")?,
         apart: json.flag("apart"),
+        makes_rooms: json.flag("makes_rooms"),
         zone: json.text("zone")?,
         now: Micros(json.number("now")?),
         mac: json.flag("mac"),

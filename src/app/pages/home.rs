@@ -10,7 +10,7 @@ use crate::app::parts::field::{PostButton, encoded};
 use crate::app::parts::frame::{Frame, Pane};
 use crate::app::parts::news::News;
 use crate::app::parts::room_list::members;
-use crate::app::request::request;
+use crate::app::request::{makes_rooms, request};
 use crate::app::time;
 use crate::protocol::{FoundRoom, FoundRooms, Micros, QUERY_MAX};
 
@@ -72,7 +72,7 @@ fn Browse(query: String, found: FoundRooms, own: usize) -> impl IntoView {
             <div class="browse-head">
                 <h2 id="more-rooms">{title}</h2>
                 {asked.then(|| view! { <a href="/">"All rooms"</a> })}
-                <a class="button quiet small" href="/new-room">"Make a room"</a>
+                {makes_rooms().then(|| view! { <a class="button quiet small" href="/new-room">"Make a room"</a> })}
             </div>
             <form class="search" role="search" aria-label="All rooms" action="/">
                 <input
@@ -102,15 +102,18 @@ fn Nothing(query: String, own: usize) -> impl IntoView {
         return view! {
             <div class="nothing">
                 <p>"No room has “" <bdi>{query.clone()}</bdi> "” in its name, or in what it is about."</p>
-                <p class="actions"><a class="button" href=make>"Make a room called “" <bdi>{query}</bdi> "”"</a></p>
+                {makes_rooms().then(|| {
+                    view! { <p class="actions"><a class="button" href=make>"Make a room called “" <bdi>{query}</bdi> "”"</a></p> }
+                })}
             </div>
         }
         .into_any();
     }
-    let words = if own == 0 {
-        "There is no room yet. Make the first one: whoever comes after you can join it."
-    } else {
-        "You are in every room that there is. There is always space for another."
+    let words = match (own, makes_rooms()) {
+        (0, true) => "There is no room yet. Make the first one: whoever comes after you can join it.",
+        (0, false) => "There is no room yet. An administrator of this server can make one.",
+        (_, true) => "You are in every room that there is. There is always space for another.",
+        (_, false) => "You are in every room that there is.",
     };
     view! { <p class="nothing">{words}</p> }.into_any()
 }

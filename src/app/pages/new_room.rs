@@ -6,7 +6,7 @@ use leptos_meta::Title;
 use super::page;
 use crate::app::parts::field::{ChoiceField, PageField, TextField, WholeRefusal};
 use crate::app::parts::frame::{Frame, PageHead, Pane};
-use crate::app::request::request;
+use crate::app::request::{makes_rooms, request};
 use crate::protocol::{Field, Idle, ROOM_NAME_MAX, TOPIC_MAX};
 
 #[component]
@@ -17,6 +17,9 @@ pub fn NewRoom() -> impl IntoView {
     view! {
         <Title text="A new room"/>
         {page(move |me, rooms| async move {
+            if !makes_rooms() {
+                return Ok(view! { <Frame me=me rooms=rooms pane=Pane::Page><NotYours/></Frame> }.into_any());
+            }
             Ok(view! {
                 <Frame me=me rooms=rooms pane=Pane::Page>
                     <main id="main" class="sheet">
@@ -62,8 +65,25 @@ pub fn NewRoom() -> impl IntoView {
                         </div>
                     </main>
                 </Frame>
-            })
+            }
+            .into_any())
         })}
+    }
+}
+
+/// Only administrators make rooms on this server.
+#[component]
+fn NotYours() -> impl IntoView {
+    if let Some(request) = request() {
+        (request.status)(403);
+    }
+    view! {
+        <main id="main" class="welcome always">
+            <a class="back" href="/">"Rooms"</a>
+            <h1>"Rooms are made by administrators here."</h1>
+            <p>"Ask one of them for the room that you miss."</p>
+            <p class="actions"><a class="button" href="/">"To the rooms"</a></p>
+        </main>
     }
 }
 

@@ -17,7 +17,7 @@ use crate::app::parts::line::Line;
 use crate::app::parts::room::{ROOM, Room, line_after, past_html};
 use crate::app::parts::room_list::members;
 use crate::app::parts::rows::{self, Reader};
-use crate::app::request::request;
+use crate::app::request::{makes_rooms, request};
 use crate::app::time;
 use crate::protocol::{Event, Field, Me, Micros, Person, Presence, Refusal, RoomPage as Page, Seq, Slug};
 
@@ -69,7 +69,7 @@ fn NoRoom() -> impl IntoView {
             <p>"Its address may have been mistyped, or you may not see it."</p>
             <p class="actions">
                 <a class="button" href="/">"To the rooms"</a>
-                <a class="button quiet" href="/new-room">"Make a room"</a>
+                {makes_rooms().then(|| view! { <a class="button quiet" href="/new-room">"Make a room"</a> })}
             </p>
         </main>
     }

@@ -60,7 +60,9 @@ pub fn Frame(
         Pane::Room | Pane::Page => "app",
     };
     let apart = pane == Pane::List;
-    let given = give(ROOMS, Listed { id: me.id, user: person.user.clone(), rooms, current, page, apart, zone, now, mac });
+    let makes_rooms = request.as_ref().is_some_and(|request| request.makes_rooms);
+    let (id, user) = (me.id, person.user.clone());
+    let given = give(ROOMS, Listed { id, user, rooms, current, page, apart, makes_rooms, zone, now, mac });
     view! {
         <div class=class>
             {(pane != Pane::List).then(|| view! { <a class="skip" href="#main">"Skip to the page"</a> })}

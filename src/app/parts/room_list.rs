@@ -25,7 +25,7 @@ pub fn RoomList() -> impl IntoView {
 }
 
 fn list(listed: Listed) -> impl IntoView {
-    let Listed { id, user, rooms, current, page, apart, zone, now, mac } = listed;
+    let Listed { id, user, rooms, current, page, apart, makes_rooms, zone, now, mac } = listed;
     let me = Account { id, user };
     // The wall of the page: the server knows any zone, the browser its own.
     let wall = move |at| request().map_or_else(|| browser::wall(&zone, at), |request| (request.wall)(at));
@@ -62,11 +62,11 @@ fn list(listed: Listed) -> impl IntoView {
         <nav aria-label="Rooms">
             <div class="label">
                 <h2 id="your-rooms">"Your rooms"</h2>
-                <a href="/new-room" aria-label="Make a new room">"New room"</a>
+                {makes_rooms.then(|| view! { <a href="/new-room" aria-label="Make a new room">"New room"</a> })}
             </div>
             <ul id="own" aria-labelledby="your-rooms" inner_html=mine></ul>
             // Shown where the list before it is empty.
-            <p class="side-note">"None yet. Join one, or make your own."</p>
+            <p class="side-note">{if makes_rooms { "None yet. Join one, or make your own." } else { "None yet. Join one." }}</p>
             {others}
             {finder::everywhere()}
         </nav>

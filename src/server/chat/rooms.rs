@@ -129,7 +129,9 @@ impl Chat {
         self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
     }
 
-    fn may_create(&self, actor: &Actor) -> bool {
+    /// Whether someone may make rooms here.
+    #[must_use]
+    pub fn may_create(&self, actor: &Actor) -> bool {
         match self.settings().room_creation {
             RoomCreation::Everyone => true,
             RoomCreation::Admins => actor.admin,

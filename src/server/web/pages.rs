@@ -90,6 +90,7 @@ pub(super) async fn render(
         let (leptos, nonce, assets) = (app.leptos.clone(), Arc::clone(&nonce), app.assets.root());
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let (name, text_max, room_idle) = (zone.name.clone(), app.settings.text_max, app.settings.room_idle);
+        let makes_rooms = asking.actor.as_ref().is_some_and(|actor| app.chat.may_create(actor));
         let mac =
             headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().windows(9).any(|word| word == b"Macintosh"));
         let wall: Arc<dyn Fn(_) -> _ + Send + Sync> = Arc::new(move |at| zone.wall(at));
@@ -105,6 +106,7 @@ pub(super) async fn render(
                 assets: Arc::clone(&assets),
                 text_max,
                 room_idle,
+                makes_rooms,
                 wall: Arc::clone(&wall),
                 status: Arc::new(move |code| {
                     if let Ok(code) = StatusCode::from_u16(code) {
