@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, RwLock};
 
 use snug::protocol::Event;
-use support::{PASSWORD, Program, Visitor};
+use support::{PASSWORD, Program, Visitor, programs};
 
 /// What the image may weigh, which is what the program weighs.
 const MOST: u64 = 25 * 1024 * 1024;
@@ -113,4 +113,17 @@ async fn the_program_alone_in_an_empty_root_is_a_whole_chat() {
     let left: Vec<_> = fs::read_dir(image.root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
     drop(server);
+}
+
+#[test]
+fn what_the_image_is_made_and_run_by_has_no_fault_that_a_linter_knows() {
+    let tools = programs("python");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lint = |tool: &str, args: &[&str]| {
+        let output = Command::new(tools.join(tool)).args(args).current_dir(here).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{tool} {args:?}:\n{}", String::from_utf8_lossy(&said));
+    };
+    lint("hadolint", &["Dockerfile"]);
+    lint("check-jsonschema", &["--builtin-schema", "vendor.compose-spec", "compose.yaml"]);
 }

@@ -219,6 +219,12 @@ impl Session {
         }
         let quiet = idle / 3;
         let mut ask = Instant::now() + quiet;
+        let program = self.purpose.program;
+        let first_of = |heard: Instant, ask| [Some(heard), over, program.then_some(ask)].into_iter().flatten().min();
+        // One alarm for all that may come to pass in time. What happens puts it off, which is looked at when it goes off: setting it
+        // anew for every event would cost more than the event.
+        let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
+        tokio::pin!(alarm);
         loop {
             tokio::select! {
                 frame = socket.recv() => {
@@ -237,14 +243,22 @@ impl Session {
                     }
                 }
                 () = connection.woken() => self.flush(socket).await?,
-                () = sleep_until(ask), if self.purpose.program => {
-                    ask = Instant::now() + quiet;
-                    let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
-                    // A client that is gone is found out by reading.
-                    let _gone = timeout(patience, socket.send(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                () = &mut alarm => {
+                    let now = Instant::now();
+                    if over.is_some_and(|over| over <= now) {
+                        return Err(Closing::LoginEnded);
+                    }
+                    if heard <= now {
+                        return Err(Closing::Silent);
+                    }
+                    if program && ask <= now {
+                        ask = now + quiet;
+                        let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
+                        // A client that is gone is found out by reading.
+                        let _gone = timeout(patience, socket.send(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                    }
+                    alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
-                () = sleep_until(heard) => return Err(Closing::Silent),
-                () = sleep_until(over.unwrap_or(heard)), if over.is_some() => return Err(Closing::LoginEnded),
             }
         }
     }
