@@ -13,6 +13,23 @@ use super::command::{Said, snug};
 use super::person::{PASSWORD, Person, Visitor};
 use super::postgres::Postgres;
 
+/// The usual settings without what slows people down: a test does in a second, from one address, what hundreds of people do in an
+/// hour from everywhere. Wrong passwords are slowed as usual; tests of the others set them.
+#[must_use]
+pub fn lifted() -> Settings {
+    const NEVER: u32 = 100_000;
+    Settings {
+        send_rate: NEVER,
+        send_burst: NEVER,
+        command_rate: NEVER,
+        sign_ups_per_address: NEVER,
+        rooms_per_hour: NEVER,
+        sockets_per_minute: NEVER,
+        sockets_per_address: NEVER,
+        ..Settings::default()
+    }
+}
+
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -50,20 +67,14 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// With the usual settings, but that a test may send as fast as it can.
+    /// With the usual settings, but that a test may do everything as fast as it can.
     pub async fn start(engine: Engine) -> Self {
         Self::start_with(engine, |_| {}).await
     }
 
     pub async fn start_with(engine: Engine, change: impl FnOnce(&mut Settings)) -> Self {
         let data = tempfile::Builder::new().prefix("snug-test-").tempdir().expect("a temporary folder");
-        let mut settings = Settings {
-            addr: "127.0.0.1:0".parse().expect("an address"),
-            data: data.path().into(),
-            send_rate: 100_000,
-            send_burst: 100_000,
-            ..Settings::default()
-        };
+        let mut settings = Settings { addr: "127.0.0.1:0".parse().expect("an address"), data: data.path().into(), ..lifted() };
         if engine == Engine::Postgres {
             settings.database_url = Some(Postgres::shared().database().await.into());
         }

@@ -345,6 +345,21 @@ impl Store {
         Ok(ended)
     }
 
+    /// The addresses that an account's logins were made from, ended ones too: of the latest thousand.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn login_addresses(&self, account: AccountId) -> Result<Vec<String>, StoreError> {
+        let found = read_one!(self, c => sqlx::query_scalar(
+            "SELECT DISTINCT address FROM
+               (SELECT address FROM logins WHERE account_id = $1 ORDER BY created_at DESC LIMIT 1000) latest",
+        )
+        .bind(account)
+        .fetch_all(c)
+        .await)?;
+        Ok(found)
+    }
+
     /// The account's logins that have not ended by the moment `at` and were used since `since`, the latest used first; 100 at
     /// most.
     ///
