@@ -3,7 +3,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use snug::protocol::Refusal;
+use snug::protocol::{Command, Event, Refusal};
 use snug::server::config::Settings;
 
 use crate::support::{Engine, PASSWORD, Reply, TestApp, on_both};
@@ -105,6 +105,10 @@ on_both! {
             }
         }
         assert_eq!(app.try_log_in(Door::Rest, "bob", WRONG, guesser).await.status, 401, "other accounts are not refused there");
+        let counted = app.visitor().get("/metrics").await.body;
+        let of = |name: &str| counted.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok()).unwrap_or_default();
+        assert_eq!(of("snug_throttled_total{what=\"login\"}"), 100 - tried + 15, "{counted}");
+        assert_eq!(of("snug_logins_total{outcome=\"refused\"}"), 100 + 15 + 1);
     }
 
     async fn without_a_trusted_proxy_what_a_client_says_of_its_address_changes_nothing(engine: Engine) {
@@ -315,6 +319,31 @@ on_both! {
             assert_eq!(stranger().await.status, 401);
         }
         assert!(again(Door::Rest, &stranger().await) <= 8);
+    }
+
+    async fn a_connection_that_commands_too_fast_is_told_and_lives(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.command_rate = 1).await;
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let (mut socket, mut bobs) = (ada.live().await, bob.live().await);
+        for _ in 0..50 {
+            socket.feed(&Command::Ping).await;
+        }
+        socket.flush().await;
+        let (mut pongs, mut refused) = (0, 0);
+        while pongs + refused < 50 {
+            match socket.next_event().await {
+                Event::Pong => pongs += 1,
+                Event::Error { why: Refusal::TooFast { retry_after_ms }, .. } => {
+                    assert!((1..=1000).contains(&retry_after_ms), "{retry_after_ms}");
+                    refused += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!((4..=10).contains(&pongs), "five at once, of which hello was one: {pongs}");
+        bobs.say("general", "nobody else is slowed").await;
+        socket.message("nobody else is slowed").await;
+        socket.say("general", "messages have a limit of their own").await;
     }
 
     async fn server_functions_are_asked_no_faster_than_the_api(engine: Engine) {

@@ -189,10 +189,14 @@ impl Chat {
         // Whoever found someone's browser open may not guess, either.
         self.0.throttles.confirm(actor.account)?;
         let hash = self.store().password_hash(actor.account).await.map_err(fault)?;
-        if self.0.passwords.check(current, hash.as_deref()).await? == Verdict::Wrong {
-            return Err(Refusal::WrongCurrentPassword);
+        match self.0.passwords.check(current, hash.as_deref()).await {
+            Ok(Verdict::Wrong) => return Err(Refusal::WrongCurrentPassword),
+            Ok(_) => self.0.throttles.confirmed(actor.account),
+            Err(why) => {
+                self.0.throttles.cancel_confirm(actor.account);
+                return Err(why);
+            }
         }
-        self.0.throttles.confirmed(actor.account);
         let new = self.0.passwords.hash(new).await?;
         let ended = self.store().set_password(actor.account, &new, Some(actor.login), now()).await.map_err(fault)?;
         self.close_logins(&ended);

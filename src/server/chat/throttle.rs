@@ -29,7 +29,7 @@ use crate::server::config::Settings;
 use crate::server::metrics::Metrics;
 use crate::server::store::{AccountId, UserId};
 
-/// Keys that one limit tells apart, about: some 100 bytes each. Who comes beyond them is counted as one crowd, until
+/// Keys that one limit tells apart, about: some 100 bytes each, and five limits are within reach of strangers. Who comes beyond them is counted as one crowd, until
 /// [`Throttles::tidy`] has forgotten those who were quiet.
 const KEYS_MAX: usize = 100_000;
 
@@ -296,6 +296,11 @@ impl Throttles {
     /// It was right.
     pub fn confirmed(&self, account: AccountId) {
         self.confirmations.forget(account);
+    }
+
+    /// Nothing was learned by it.
+    pub fn cancel_confirm(&self, account: AccountId) {
+        self.confirmations.give_back(account);
     }
 
     /// An account is about to be made.

@@ -5,6 +5,8 @@ pub mod actions;
 mod api;
 mod assets;
 mod auth;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod health;
 mod metrics;
 mod pages;
@@ -166,7 +168,19 @@ fn from(app: &App, request: &Parts, program: bool) -> Origin {
 
 /// The client's address.
 fn client_address(request: &Parts, settings: &Settings) -> IpAddr {
-    nearest(request.extensions.get::<Peer>().copied(), &request.headers, &settings.trusted_proxy)
+    let peer = request.extensions.get::<Peer>().copied();
+    let address = nearest(peer, &request.headers, &settings.trusted_proxy);
+    if settings.trusted_proxy.0.is_empty() && address.is_loopback() && request.headers.contains_key("x-forwarded-for") {
+        // Said once: whoever is on this machine may send what they like.
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            tracing::warn!(
+                %address,
+                "a proxy at {address} is not in trusted_proxy, so everyone who comes by it counts as one address, for limits too"
+            );
+        });
+    }
+    address
 }
 
 /// The peer's address, or what the nearest proxy that is not ours to trust says it is.
