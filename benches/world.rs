@@ -57,7 +57,9 @@ impl World {
 pub fn serve(bench: &Bench, data: &TempDir) -> Program {
     let mut command = Command::new(&bench.program);
     command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(data.path());
-    for limit in ["send-rate", "send-burst"] {
+    // All of its people come at once, and from one machine.
+    for limit in ["send-rate", "send-burst", "command-rate", "sign-ups-per-address", "sockets-per-minute", "sockets-per-address"]
+    {
         command.args([format!("--{limit}"), "1000000".to_owned()]);
     }
     command.args(["--sockets-per-user", "1000", "--idle-timeout", "3600"]);

@@ -547,9 +547,10 @@ impl fmt::Display for Refusal {
             Self::NotAllowed => f.write_str("That is not yours to do here. Ask whoever made the room, or an administrator."),
             Self::Closed => f.write_str("This room is closed. It can still be read."),
             Self::Conflict => f.write_str("Another message was already sent under this id."),
-            Self::TooFast { retry_after_ms } => {
-                write!(f, "Too fast. Try again in {} s.", retry_after_ms.div_ceil(1000).max(1))
-            }
+            Self::TooFast { retry_after_ms } => match retry_after_ms.div_ceil(1000).max(1) {
+                seconds @ ..120 => write!(f, "Too fast. Try again in {seconds} s."),
+                seconds => write!(f, "Too fast. Try again in {} min.", seconds.div_ceil(60)),
+            },
             Self::TooMany => f.write_str("That is as many as this server allows."),
             Self::TooLarge => f.write_str("That is larger than this server takes."),
             Self::Busy => f.write_str("The server is busy. Try again in a moment."),

@@ -172,7 +172,10 @@ impl Place {
 
     fn start(&self) -> Program {
         let mut args = vec!["--data".to_owned(), self.folder.path().to_str().unwrap().to_owned()];
-        args.extend(["--send-rate", "1000000", "--send-burst", "1000000"].map(str::to_owned));
+        // Clients come back after each kill as fast as they can, and send so.
+        for limit in ["send-rate", "send-burst", "command-rate", "sockets-per-minute", "sockets-per-address"] {
+            args.extend([format!("--{limit}"), "1000000".to_owned()]);
+        }
         if let Some(url) = &self.url {
             args.extend(["--database-url".to_owned(), url.clone()]);
         }

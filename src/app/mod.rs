@@ -15,12 +15,13 @@ pub mod time;
 use leptos::config::LeptosOptions;
 use leptos::nonce::use_nonce;
 use leptos::prelude::*;
-use leptos_meta::{MetaTags, Title, provide_meta_context};
+use leptos_meta::{MetaTags, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
 use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, Shortcuts, SignUp};
 use parts::frame::Trouble;
+use parts::title::TitleEnd;
 use request::{request, trouble};
 
 /// Brings the islands to life; a function of the folder that the build's files are in.
@@ -79,12 +80,11 @@ fn has_islands(path: &str) -> bool {
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
-    let title = |title: String| if title.is_empty() { "Snug".to_owned() } else { format!("{title} · Snug") };
     if let Some(why) = trouble() {
-        return view! { <Title formatter=title/> <Trouble why=why/> }.into_any();
+        return view! { <TitleEnd/> <Trouble why=why/> }.into_any();
     }
     view! {
-        <Title formatter=title/>
+        <TitleEnd/>
         <Router>
             <Routes fallback=NotFound>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>

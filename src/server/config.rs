@@ -327,6 +327,20 @@ settings! {
         send_burst ("SNUG_SEND_BURST") = 30, 1 to 1000000;
         /// Other commands that a connection may send a second, on average; five times that at once.
         command_rate ("SNUG_COMMAND_RATE") = 20, 1 to 1000000;
+        /// Wrong passwords for an account from one address in ten minutes; each of them comes back after a share of these.
+        failed_logins ("SNUG_FAILED_LOGINS") = 10, 1 to 1000000;
+        /// Wrong passwords from one address in ten minutes, for whichever accounts. An IPv6 address counts as its /64.
+        failed_logins_per_address ("SNUG_FAILED_LOGINS_PER_ADDRESS") = 300, 1 to 1000000;
+        /// Wrong passwords for an account in ten minutes; beyond, only addresses that it has logged in from before get in.
+        failed_logins_per_account ("SNUG_FAILED_LOGINS_PER_ACCOUNT") = 100, 1 to 1000000;
+        /// Accounts that may be made, or tried to be, from one address in an hour.
+        sign_ups_per_address ("SNUG_SIGN_UPS_PER_ADDRESS") = 100, 1 to 1000000;
+        /// Rooms that a person may make in an hour.
+        rooms_per_hour ("SNUG_ROOMS_PER_HOUR") = 30, 1 to 1000000;
+        /// Live connections that a person may open in a minute.
+        sockets_per_minute ("SNUG_SOCKETS_PER_MINUTE") = 120, 1 to 1000000;
+        /// Live connections that may be opened, or tried to be, from one address in a minute.
+        sockets_per_address ("SNUG_SOCKETS_PER_ADDRESS") = 3000, 1 to 1000000;
         /// Live connections a person may have at once.
         sockets_per_user ("SNUG_SOCKETS_PER_USER") = 32, 1 to 100000;
         /// Rooms a person may make.
@@ -334,7 +348,7 @@ settings! {
         /// Passwords that are hashed at the same time; each takes 19 MiB.
         hashes_at_once ("SNUG_HASHES_AT_ONCE") = 2, 1 to 64;
         /// Passwords that wait to be hashed before more are refused.
-        hashes_waiting ("SNUG_HASHES_WAITING") = 32, 1 to 10000;
+        hashes_waiting ("SNUG_HASHES_WAITING") = 256, 1 to 10000;
         /// Missed events of a room that are replayed; who missed more fetches the room anew.
         replay_max ("SNUG_REPLAY_MAX") = 1000, 0 to 100000;
         /// Bytes that wait for a connection before it has to catch up from the log.

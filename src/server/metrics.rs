@@ -44,6 +44,10 @@ pub struct Counters {
     /// Logins that were accepted, and refused.
     pub logins: IntCounter,
     pub refused_logins: IntCounter,
+    /// Passwords that were hashed, to keep or to check.
+    pub hashes: IntCounter,
+    /// What was refused as too fast, by what it was.
+    throttled: IntCounterVec,
     /// Requests answered, by the first digit of the status: `requests[2]` is 2xx.
     requests: [IntCounter; 6],
     /// From a request's arrival to its answer's head.
@@ -107,6 +111,8 @@ fn new(engine: &str) -> prometheus::Result<Counters> {
         limited: resyncs.with_label_values(&["anew"]),
         logins: logins.with_label_values(&["accepted"]),
         refused_logins: logins.with_label_values(&["refused"]),
+        hashes: counter("snug_password_hashes_total", "Passwords hashed, to keep or to check.")?,
+        throttled: family("snug_throttled_total", "What was refused as too fast, by what it was.", "what")?,
         requests: ["other", "1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| requests.with_label_values(&[class])),
         request_time: histogram(
             "snug_request_seconds",
@@ -128,6 +134,11 @@ impl Metrics {
     pub fn answered(&self, status: u16, time: Duration) {
         self.requests.get(usize::from(status / 100)).unwrap_or(&self.requests[0]).inc();
         self.request_time.observe(time.as_secs_f64());
+    }
+
+    /// Counts what was refused as too fast: a `login`, a `sign_up`, …
+    pub fn throttled(&self, what: &str) {
+        self.throttled.with_label_values(&[what]).inc();
     }
 
     /// Prometheus' text format, version 0.0.4. `queue` is how many changes wait for the writer now.

@@ -42,6 +42,9 @@ const NOTICE_AGE: i64 = 24 * 3600 * 1_000_000;
 /// How often it is read: an ended login's connections are gone within a second, on every node.
 const HEED: Duration = Duration::from_millis(500);
 
+/// How often throttles forget who was quiet.
+const TIDY: Duration = Duration::from_secs(60);
+
 /// How often rooms that have been idle for too long are closed.
 const CLOSE_IDLE: Duration = Duration::from_secs(60);
 
@@ -106,6 +109,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     };
     background.spawn(sweep(store.clone(), stopping.clone()));
     background.spawn(close_idle(chat.clone(), stopping.clone()));
+    background.spawn(tidy(chat.clone(), stopping.clone()));
     // What was left word of before this is in what every connection reads.
     if let Some(last) = store.last_notice().await? {
         background.spawn(heed(chat.clone(), last, stopping.clone()));
@@ -210,6 +214,15 @@ async fn close_idle(chat: Chat, stopping: CancellationToken) {
         }
         tokio::select! {
             () = sleep(CLOSE_IDLE) => {}
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn tidy(chat: Chat, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(TIDY) => chat.tidy(),
             () = stopping.cancelled() => return,
         }
     }

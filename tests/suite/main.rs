@@ -26,4 +26,6 @@ mod settings;
 mod slow_reader;
 mod snapshot;
 mod socket;
+mod strangers;
+mod throttles;
 mod tokens;

@@ -6,7 +6,7 @@ use snug::protocol::Refusal;
 use crate::support::{Engine, PASSWORD, Postgres, Reply, TestApp, on_both};
 
 /// Every server function, with fields that it would accept.
-const ACTIONS: [(&str, &str); 15] = [
+pub const ACTIONS: [(&str, &str); 17] = [
     ("sign_up", "email=eve%40example.org&username=eve&password=a+quiet+harbour+at+dusk"),
     ("log_in", "name=ada&password=a+quiet+harbour+at+dusk"),
     ("log_out", ""),
@@ -15,6 +15,8 @@ const ACTIONS: [(&str, &str); 15] = [
     ("create_room", "name=Garden"),
     ("join_room", "room=random"),
     ("leave_room", "room=general"),
+    ("close_room", "room=general"),
+    ("reopen_room", "room=general"),
     ("post_message", "room=general&nonce=00000000-0000-4000-8000-000000000000&text=hello"),
     ("mark_read", "room=general&seq=1"),
     ("whoami", ""),
@@ -100,7 +102,7 @@ on_both! {
             let policy = page.header("content-security-policy").to_owned();
             assert!(!policy.contains("'unsafe-eval'"), "{policy}");
             assert!(!policy.contains("unsafe-inline"), "{policy}");
-            for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"] {
+            for directive in ["default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"] {
                 assert!(policy.contains(directive), "{directive} in {policy}");
             }
             let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");

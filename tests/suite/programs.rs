@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::support::{Bot, Engine, PASSWORD, Program, Socket, TestApp, Tool, eventually, on_both, programs};
+use crate::support::{Bot, Engine, PASSWORD, Program, Socket, TestApp, Tool, Visitor, eventually, on_both, programs};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
@@ -148,13 +148,40 @@ async fn no_secret_is_in_the_log() {
     }
     bot.socket("/ws").await.unwrap().close().await;
     bot.get(&format!("/api/me?token={}", bot.token())).await;
+    // The same by a browser, whose forms may be posted to the wrong place, or be malformed.
+    let address = std::sync::Arc::new(std::sync::RwLock::new(program.address()));
+    let bob = Visitor::new(Visitor::client(), address, None).sign_up("bob").await;
+    let session = bob.session().unwrap();
+    let typed = [
+        ("name", "bob"),
+        ("username", "bob"),
+        ("email", "x"),
+        ("password", wrong),
+        ("current", wrong),
+        ("new", PASSWORD),
+        ("text", text),
+    ];
+    for action in ["log_in", "sign_up", "change_password", "post_message", "no_such_action"] {
+        bob.post_form(action, &typed).await;
+        bob.post_json(action, &typed).await;
+    }
+    bob.get(&format!("/room/general?q={session}&token={}", bot.token())).await;
+    bob.post("general", text).await;
+    let mut socket = bob.live().await;
+    socket.say("general", text).await;
+    socket.send_text(&format!("{{\"type\":\"send\",\"room\":\"general\",\"text\":\"{text}\"}}")).await;
+    socket.error().await;
+    bob.ask::<()>("change_password", &[("current", PASSWORD), ("new", "a louder harbour at dawn")]).await.unwrap();
+    socket.close().await;
     bot.act("/api/auth/logout").await;
     assert_eq!(bot.get("/api/me").await.status, 401);
     let asked = || async { program.said().contains("answered 401").then(|| program.said()) };
     let said = eventually("the last request is in the log", asked).await;
     assert!(said.contains("/ws/help"), "the log tells of the sockets:\n{said}");
     let signature = bot.token().rsplit('.').next().unwrap();
-    for secret in [bot.token(), signature, &ticket, "abcdefghijklmnop", PASSWORD, wrong, text] {
+    for secret in
+        [bot.token(), signature, &ticket, &session, "abcdefghijklmnop", PASSWORD, wrong, "a louder harbour at dawn", text]
+    {
         assert!(!said.contains(secret), "the log has {secret}:\n{said}");
     }
 }

@@ -10,8 +10,26 @@ use tempfile::TempDir;
 
 use super::bot::Bot;
 use super::command::{Said, snug};
+use super::log::{self, Secrets};
 use super::person::{PASSWORD, Person, Visitor};
 use super::postgres::Postgres;
+
+/// The usual settings without what slows people down: a test does in a second, from one address, what hundreds of people do in an
+/// hour from everywhere. Wrong passwords are slowed as usual; tests of the others set them.
+#[must_use]
+pub fn lifted() -> Settings {
+    const NEVER: u32 = 100_000;
+    Settings {
+        send_rate: NEVER,
+        send_burst: NEVER,
+        command_rate: NEVER,
+        sign_ups_per_address: NEVER,
+        rooms_per_hour: NEVER,
+        sockets_per_minute: NEVER,
+        sockets_per_address: NEVER,
+        ..Settings::default()
+    }
+}
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,23 +65,30 @@ pub struct TestApp {
     /// What a browser would send as `Origin`, where that is not the address.
     origin: Option<String>,
     data: TempDir,
+    /// What its people know, and where in the log it began.
+    secrets: Secrets,
+    log: usize,
+}
+
+impl Drop for TestApp {
+    /// The log of the whole run is searched, piece by piece: of each server, for all that its people used.
+    fn drop(&mut self) {
+        if let Some((secret, line)) = self.secrets.told_by(&log::said(self.log)).filter(|_| !std::thread::panicking()) {
+            panic!("the log has the secret {secret:?}: {line}");
+        }
+    }
 }
 
 impl TestApp {
-    /// With the usual settings, but that a test may send as fast as it can.
+    /// With the usual settings, but that a test may do everything as fast as it can.
     pub async fn start(engine: Engine) -> Self {
         Self::start_with(engine, |_| {}).await
     }
 
     pub async fn start_with(engine: Engine, change: impl FnOnce(&mut Settings)) -> Self {
+        let log = log::listen();
         let data = tempfile::Builder::new().prefix("snug-test-").tempdir().expect("a temporary folder");
-        let mut settings = Settings {
-            addr: "127.0.0.1:0".parse().expect("an address"),
-            data: data.path().into(),
-            send_rate: 100_000,
-            send_burst: 100_000,
-            ..Settings::default()
-        };
+        let mut settings = Settings { addr: "127.0.0.1:0".parse().expect("an address"), data: data.path().into(), ..lifted() };
         if engine == Engine::Postgres {
             settings.database_url = Some(Postgres::shared().database().await.into());
         }
@@ -78,6 +103,8 @@ impl TestApp {
             client: Visitor::client(),
             origin,
             data,
+            secrets: Secrets::default(),
+            log,
         }
     }
 
@@ -156,18 +183,45 @@ impl TestApp {
     /// A browser without a cookie.
     #[must_use]
     pub fn visitor(&self) -> Visitor {
-        Visitor::new(self.client.clone(), self.address.clone(), self.origin.clone())
+        Visitor::new(self.client.clone(), self.address.clone(), self.origin.clone()).keeping(&self.secrets)
     }
 
     /// A program without a token.
     #[must_use]
     pub fn bot(&self) -> Bot {
-        Bot::new(self.client.clone(), self.address.clone())
+        Bot::new(self.client.clone(), self.address.clone()).keeping(&self.secrets)
     }
 
     /// A program with an account of its own.
     pub async fn register(&self, user: &str) -> Bot {
         self.bot().register(user).await
+    }
+
+    /// Whether the database has this text or these bytes anywhere, as they are or in hexadecimal.
+    pub async fn holds(&self, what: &[u8]) -> bool {
+        let hex: String = what.iter().map(|byte| format!("{byte:02x}")).collect();
+        let Some(url) = self.database_url() else {
+            let file = self.file();
+            return [what, hex.as_bytes()].iter().any(|what| memchr::memmem::find(&file, what).is_some());
+        };
+        let mut connection = PgConnection::connect(url).await.expect("the tests' PostgreSQL takes connections");
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+             WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .expect("there are tables");
+        let mut holds = false;
+        for table in tables {
+            // Rows as text have bytes in hexadecimal.
+            let rows: Vec<String> =
+                sqlx::query_scalar(&format!("SELECT t::text FROM {table} t")).fetch_all(&mut connection).await.expect("rows");
+            let text = String::from_utf8_lossy(what);
+            holds |= rows.iter().any(|row| row.contains(&*text) || row.contains(&hex));
+        }
+        connection.close().await.expect("the connection closes");
+        holds
     }
 
     /// The SQLite file, as bytes, with what is not yet merged into it.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use snug::protocol::Seq;
 use snug::protocol::api::{SentMessage, Ticket, Token};
 
+use super::log::Secrets;
 use super::person::{PASSWORD, Reply};
 use super::socket::Socket;
 
@@ -16,12 +17,19 @@ pub struct Bot {
     client: reqwest::Client,
     address: Arc<RwLock<SocketAddr>>,
     pub token: Option<String>,
+    secrets: Secrets,
 }
 
 impl Bot {
     #[must_use]
     pub fn new(client: reqwest::Client, address: Arc<RwLock<SocketAddr>>) -> Self {
-        Self { client, address, token: None }
+        Self { client, address, token: None, secrets: Secrets::default() }
+    }
+
+    /// The same; what it knows is kept with the others' secrets.
+    #[must_use]
+    pub fn keeping(self, secrets: &Secrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
     }
 
     #[must_use]
@@ -38,7 +46,9 @@ impl Bot {
     /// The same program with another token.
     #[must_use]
     pub fn with(&self, token: impl Into<String>) -> Self {
-        Self { token: Some(token.into()), ..self.clone() }
+        let token = token.into();
+        self.secrets.keep_token(&token);
+        Self { token: Some(token), ..self.clone() }
     }
 
     #[must_use]
@@ -56,6 +66,7 @@ impl Bot {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
+            self.secrets.keep_fields(&body);
             request = request.body(body);
         }
         let response = request.send().await.expect("the server answers");
@@ -101,12 +112,15 @@ impl Bot {
     pub async fn ticket(&self) -> String {
         let reply = self.act("/api/ws-ticket").await;
         assert_eq!(reply.status, 201, "{}", reply.body);
-        reply.json::<Ticket>().ticket
+        let ticket = reply.json::<Ticket>().ticket;
+        self.secrets.keep(&ticket);
+        ticket
     }
 
     /// A socket at `path`, by the token in the header; or the status with which it is refused.
     pub async fn socket(&self, path: &str) -> Result<Socket, u16> {
         let bearer = format!("Bearer {}", self.token());
-        Socket::connect(self.address(), path, &[("authorization", &bearer)]).await
+        let socket = Socket::connect(self.address(), path, &[("authorization", &bearer)]).await?;
+        Ok(socket.keeping(&self.secrets))
     }
 }

@@ -6,6 +6,7 @@
 mod app;
 mod bot;
 mod command;
+mod log;
 mod person;
 mod postgres;
 mod program;
@@ -16,6 +17,7 @@ mod wait;
 pub use app::{Engine, TestApp, World};
 pub use bot::Bot;
 pub use command::{Said, snug};
+pub use log::{Secrets, said};
 pub use person::{PASSWORD, Person, Reply, Visitor};
 pub use postgres::Postgres;
 pub use program::Program;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use snug::protocol::{Event, Me, Refusal, RoomItem, RoomPage, Seq, Slug};
 use uuid::Uuid;
 
+use super::log::Secrets;
 use super::socket::Socket;
 
 /// Everyone's in these tests.
@@ -21,6 +22,7 @@ pub struct Visitor {
     address: Arc<RwLock<SocketAddr>>,
     origin: Option<String>,
     cookies: Mutex<BTreeMap<String, String>>,
+    secrets: Secrets,
 }
 
 /// A browser whose user is logged in.
@@ -96,7 +98,13 @@ impl Visitor {
 
     #[must_use]
     pub fn new(client: reqwest::Client, address: Arc<RwLock<SocketAddr>>, origin: Option<String>) -> Self {
-        Self { client, address, origin, cookies: Mutex::default() }
+        Self { client, address, origin, cookies: Mutex::default(), secrets: Secrets::default() }
+    }
+
+    /// The same; what it knows is kept with the others' secrets.
+    #[must_use]
+    pub fn keeping(self, secrets: &Secrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
     }
 
     #[must_use]
@@ -136,6 +144,7 @@ impl Visitor {
             address: self.address.clone(),
             origin: self.origin.clone(),
             cookies: Mutex::new(cookies),
+            secrets: self.secrets.clone(),
         }
     }
 
@@ -160,6 +169,9 @@ impl Visitor {
             request = request.header(HeaderName::from_bytes(name.as_bytes()).expect("a header's name"), *value);
         }
         if let Some(body) = body {
+            for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
+                self.secrets.keep_field(&name, &value);
+            }
             request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
         }
         let response = request.send().await?;
@@ -178,6 +190,9 @@ impl Visitor {
             if ended || value.is_empty() {
                 cookies.remove(name);
             } else {
+                if name.ends_with("snug_session") {
+                    self.secrets.keep(value);
+                }
                 cookies.insert(name.to_owned(), value.to_owned());
             }
         }
@@ -244,7 +259,8 @@ impl Visitor {
         if !cookies.is_empty() {
             headers.push(("cookie", &cookies));
         }
-        Socket::connect(self.address(), "/ws", &headers).await
+        let socket = Socket::connect(self.address(), "/ws", &headers).await?;
+        Ok(socket.keeping(&self.secrets))
     }
 }
 

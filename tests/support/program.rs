@@ -117,6 +117,10 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let panicked = self.said().lines().find(|line| line.contains("panicked at")).map(str::to_owned);
+        if let Some(line) = panicked.filter(|_| !std::thread::panicking()) {
+            panic!("the server panicked: {line}");
+        }
     }
 }
 

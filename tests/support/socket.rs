@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
+use super::log::Secrets;
 use super::slug;
 use super::wait::{PATIENCE, within};
 
@@ -19,6 +20,7 @@ pub struct Socket {
     ws: WebSocketStream<TcpStream>,
     /// Events of a frame that have not been asked for yet.
     waiting: VecDeque<Event>,
+    secrets: Secrets,
 }
 
 /// How a connection ended: the close frame's code, or none when it broke off without one.
@@ -81,7 +83,21 @@ impl Socket {
         }
         let handshake = tokio_tungstenite::client_async(request, stream);
         let (ws, _) = within(PATIENCE, "the server answers the handshake", handshake).await?;
-        Ok(Self { ws, waiting: VecDeque::new() })
+        Ok(Self { ws, waiting: VecDeque::new(), secrets: Secrets::default() })
+    }
+
+    /// The same; what it says is kept with the others' secrets.
+    #[must_use]
+    pub fn keeping(self, secrets: &Secrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
+    }
+
+    /// A command as a frame.
+    fn frame(&self, command: &Command) -> Message {
+        if let Command::Send { text, .. } = command {
+            self.secrets.keep_text(text);
+        }
+        Message::text(serde_json::to_string(command).expect("a command is JSON"))
     }
 
     pub async fn send(&mut self, command: &Command) {
@@ -89,19 +105,25 @@ impl Socket {
     }
 
     pub async fn try_send(&mut self, command: &Command) -> Result<(), Closed> {
-        let text = serde_json::to_string(command).expect("a command is JSON");
-        self.ws.send(Message::text(text)).await.map_err(|_| Closed(None))
+        let frame = self.frame(command);
+        self.ws.send(frame).await.map_err(|_| Closed(None))
     }
 
     /// A frame of whatever text.
     pub async fn send_text(&mut self, text: &str) {
+        self.secrets.keep_text(text);
         self.ws.send(Message::text(text)).await.expect("the socket takes a frame");
+    }
+
+    /// A frame of bytes.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        self.ws.send(Message::binary(bytes.to_vec())).await.expect("the socket takes a frame");
     }
 
     /// Sends without waiting for the network: for frames that should arrive together.
     pub async fn feed(&mut self, command: &Command) {
-        let text = serde_json::to_string(command).expect("a command is JSON");
-        self.ws.feed(Message::text(text)).await.expect("the socket takes a command");
+        let frame = self.frame(command);
+        self.ws.feed(frame).await.expect("the socket takes a command");
     }
 
     pub async fn flush(&mut self) {

@@ -1,7 +1,7 @@
 //! `/`: what is unread, and every room that one could join. On a small screen the list of rooms is above it, and is the page.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use super::page;

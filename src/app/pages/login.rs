@@ -1,7 +1,7 @@
 //! `/login`. No script is loaded here: a form is all there is to it.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use crate::app::form;

@@ -1,7 +1,7 @@
 //! `/new-room`.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use super::page;
 use crate::app::parts::field::{ChoiceField, PageField, TextField, WholeRefusal};

@@ -1,7 +1,7 @@
 //! What is shown where there is nothing.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use crate::app::parts::mark::Mark;
 use crate::app::request::request;

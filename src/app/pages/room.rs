@@ -1,8 +1,8 @@
 //! `/room/{slug}`: a page of a room's log, and the composer below it.
 
+use crate::app::parts::title::Title;
 use leptos::nonce::use_nonce;
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
 use uuid::Uuid;
 

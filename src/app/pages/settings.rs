@@ -1,7 +1,7 @@
 //! `/settings`: one's password, one's logins, and what depends on the browser.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use super::page;

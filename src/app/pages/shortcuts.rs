@@ -1,7 +1,7 @@
 //! `/shortcuts`: what the keyboard does.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use super::page;
 use crate::app::parts::frame::{Frame, PageHead, Pane};

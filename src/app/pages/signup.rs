@@ -1,7 +1,7 @@
 //! `/signup`. No script is loaded here either.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use super::login::{next, with_next};
 use crate::app::parts::field::{PageField, TextField, WholeRefusal};

@@ -1,7 +1,7 @@
 //! What stands around a page for someone who is logged in: the rooms at the left, the page at the right.
 
+use crate::app::parts::title::Title;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use super::avatar::Avatar;
 use super::line::Line;

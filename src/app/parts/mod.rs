@@ -15,3 +15,4 @@ pub mod room_head;
 pub mod room_list;
 pub mod rows;
 pub mod text;
+pub mod title;

@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use super::passwords::{self, Verdict};
 use super::programs::program;
+use super::throttle::Source;
 use super::tokens::TOKEN_LASTS;
 use super::writer::{Newcomer, Write};
 use super::{Actor, Chat, fault, filled, names, now};
 use crate::protocol::{Field, LoginItem, Micros, PASSWORD_MAX, Refusal};
 use crate::server::live::Closing;
-use crate::server::store::accounts::{NewAccount, NewLogin};
+use crate::server::store::accounts::{Credentials, NewAccount, NewLogin};
 use crate::server::store::{AccountId, LoginId, UserId};
 
 /// Days after which a login that was not used is over: as long as its session slides.
@@ -39,13 +40,14 @@ impl Chat {
     /// Makes an account, a member of the newcomers' room, and logs it in. The first account is the administrator.
     ///
     /// # Errors
-    /// A refusal that names its field; [`Refusal::Busy`]; or a fault.
+    /// A refusal that names its field; [`Refusal::TooFast`]; [`Refusal::Busy`]; or a fault.
     pub async fn sign_up(&self, email: &str, username: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
-        let account = self.add_account(email, username, password, false).await?;
+        let account = self.add_account(email, username, password, false, Some(from)).await?;
         self.start_login(account, from).await
     }
 
-    /// Makes an account, a member of the newcomers' room; an administrator if it is `admin`, or the first.
+    /// Makes an account, a member of the newcomers' room; an administrator if it is `admin`, or the first. What comes `from`
+    /// somewhere is throttled, and what the operator does is not.
     ///
     /// # Errors
     /// As [`Chat::sign_up`].
@@ -55,11 +57,14 @@ impl Chat {
         username: &str,
         password: &str,
         admin: bool,
+        from: Option<&Origin>,
     ) -> Result<AccountId, Refusal> {
         let email = names::email(email)?;
         let username = names::username(username)?;
         let local_part = email.split('@').next().unwrap_or_default();
         passwords::acceptable(password, &[&username, &email, local_part])?;
+        // Only what is well-formed counts: whoever mistypes is told so as often as they like.
+        from.map_or(Ok(()), |from| self.0.throttles.sign_up(from.address))?;
         let password_hash = self.0.passwords.hash(password).await?;
         let account = NewAccount {
             account_id: AccountId::fresh(),
@@ -77,26 +82,62 @@ impl Chat {
         Ok(id)
     }
 
-    /// Logs in with an e-mail address or a username. An unknown name costs and answers the same as a wrong password.
+    /// Logs in with an e-mail address or a username. An unknown name costs and answers the same as a wrong password, and one that
+    /// was tried too often the same as any other such.
     ///
     /// # Errors
-    /// [`Refusal::WrongPassword`], [`Refusal::Busy`], or a fault.
+    /// [`Refusal::WrongPassword`], [`Refusal::TooFast`], [`Refusal::Busy`], or a fault.
     pub async fn log_in(&self, name: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
         filled(name, Field::Username)?;
         filled(password, Field::Password)?;
-        let found = self.store().credentials(&names::account_key(name)).await.map_err(fault)?;
-        let verdict = self.0.passwords.check(password, found.as_ref().map(|f| f.password_hash.as_str())).await?;
-        let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
-            self.metrics().refused_logins.inc();
-            tracing::info!(address = %from.address, "a login was refused");
-            return Err(Refusal::WrongPassword);
+        let outcome = self.try_log_in(name, password, from).await;
+        match &outcome {
+            Ok(_) => self.metrics().logins.inc(),
+            Err(Refusal::WrongPassword) => {
+                self.metrics().refused_logins.inc();
+                tracing::info!(address = %from.address, "a login was refused");
+            }
+            // Not one line for each: whoever comes this fast would fill the log.
+            Err(Refusal::TooFast { .. }) => self.metrics().refused_logins.inc(),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn try_log_in(&self, name: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
+        let key = names::account_key(name);
+        let attempt = self.0.throttles.log_in(&key, from.address)?;
+        let (found, verdict) = match self.check_password(&key, password).await {
+            Ok(checked) => checked,
+            Err(why) => {
+                attempt.cancel();
+                return Err(why);
+            }
         };
+        let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
+            return Err(attempt.beyond().unwrap_or(Refusal::WrongPassword));
+        };
+        if attempt.is_beyond() && !self.has_logged_in_from(found.account_id, from.address).await? {
+            return Err(attempt.beyond().unwrap_or(Refusal::WrongPassword));
+        }
+        attempt.right();
         if let Verdict::Rehashed(hash) = verdict {
             self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
         }
-        let login = self.start_login(found.account_id, from).await?;
-        self.metrics().logins.inc();
-        Ok(login)
+        self.start_login(found.account_id, from).await
+    }
+
+    async fn check_password(&self, key: &str, password: &str) -> Result<(Option<Credentials>, Verdict), Refusal> {
+        let found = self.store().credentials(key).await.map_err(fault)?;
+        let verdict = self.0.passwords.check(password, found.as_ref().map(|f| f.password_hash.as_str())).await?;
+        Ok((found, verdict))
+    }
+
+    /// Whether the account has had a login from there, ended or not.
+    async fn has_logged_in_from(&self, account: AccountId, address: IpAddr) -> Result<bool, Refusal> {
+        let known = self.store().login_addresses(account).await.map_err(fault)?;
+        let source = Source::from(address);
+        Ok(known.iter().filter_map(|known| known.parse::<IpAddr>().ok()).any(|known| Source::from(known) == source))
     }
 
     async fn start_login(&self, account: AccountId, from: &Origin) -> Result<LoginId, Refusal> {
@@ -140,13 +181,21 @@ impl Chat {
     /// Changes the password and ends every other login of the account.
     ///
     /// # Errors
-    /// [`Refusal::WrongCurrentPassword`], what [`Chat::sign_up`] refuses of passwords, [`Refusal::Busy`], or a fault.
+    /// [`Refusal::WrongCurrentPassword`], [`Refusal::TooFast`], what [`Chat::sign_up`] refuses of passwords, [`Refusal::Busy`], or
+    /// a fault.
     pub async fn change_password(&self, actor: &Actor, current: &str, new: &str) -> Result<(), Refusal> {
         filled(current, Field::CurrentPassword)?;
         passwords::acceptable(new, &[&actor.person.user])?;
+        // Whoever found someone's browser open may not guess, either.
+        self.0.throttles.confirm(actor.account)?;
         let hash = self.store().password_hash(actor.account).await.map_err(fault)?;
-        if self.0.passwords.check(current, hash.as_deref()).await? == Verdict::Wrong {
-            return Err(Refusal::WrongCurrentPassword);
+        match self.0.passwords.check(current, hash.as_deref()).await {
+            Ok(Verdict::Wrong) => return Err(Refusal::WrongCurrentPassword),
+            Ok(_) => self.0.throttles.confirmed(actor.account),
+            Err(why) => {
+                self.0.throttles.cancel_confirm(actor.account);
+                return Err(why);
+            }
         }
         let new = self.0.passwords.hash(new).await?;
         let ended = self.store().set_password(actor.account, &new, Some(actor.login), now()).await.map_err(fault)?;

@@ -9,18 +9,15 @@ mod operator;
 mod passwords;
 mod programs;
 mod rooms;
+mod throttle;
 mod tokens;
 mod writer;
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use governor::clock::{Clock, DefaultClock, QuantaInstant};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{NotUntil, Quota, RateLimiter};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -30,6 +27,8 @@ pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
+use self::throttle::Throttles;
+pub use self::throttle::{Allowance, BURST_SECONDS, command_quota, wait_for};
 use self::tokens::Tokens;
 pub(super) use self::writer::Reply;
 pub use self::writer::Sent;
@@ -41,9 +40,6 @@ use super::store::accounts::UserRow;
 use super::store::notices::Notice;
 use super::store::{AccountId, LoginId, Store, StoreError, UserId, log};
 use crate::protocol::{Field, Idle, Me, Micros, Person, Refusal, Slug};
-
-type SendLimit = RateLimiter<UserId, DashMapStateStore<UserId>, DefaultClock>;
-type RequestLimit = RateLimiter<UserId, DashMapStateStore<UserId>, DefaultClock, StateInformationMiddleware>;
 
 /// Who acts, and by which login.
 #[derive(Clone, Debug)]
@@ -90,8 +86,7 @@ struct Inner {
     epoch: Uuid,
     passwords: Passwords,
     tokens: Tokens,
-    sends: SendLimit,
-    requests: RequestLimit,
+    throttles: Throttles,
     writes: mpsc::Sender<Write>,
     settings: Settings,
     metrics: Metrics,
@@ -109,27 +104,6 @@ pub fn fault(error: StoreError) -> Refusal {
     tracing::error!(%error, "the store failed");
     if error.is_away() { Refusal::Unavailable } else { Refusal::Internal }
 }
-
-/// How many requests a person may still make through the API at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// At most, after a rest of [`BURST_SECONDS`].
-    pub of: u32,
-    pub left: u32,
-}
-
-/// Seconds' worth of commands, or of requests, that may come at once.
-pub const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
-
-/// So many a second, and [`BURST_SECONDS`] times that at once.
-#[must_use]
-pub fn command_quota(settings: &Settings) -> Quota {
-    let rate = NonZeroU32::new(settings.command_rate).unwrap_or(NonZeroU32::MIN);
-    Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_SECONDS))
-}
-
-/// How many keys of a limit are tidied at: people who have been quiet are forgotten.
-const TIDY_AT: usize = 10_000;
 
 impl Chat {
     /// Founds a new database's first rooms and starts the writer, which runs in `tasks` until every `Chat` is dropped.
@@ -161,17 +135,13 @@ impl Chat {
         } else {
             tasks.spawn(writing);
         }
-        let one = NonZeroU32::MIN;
-        let quota = Quota::per_second(NonZeroU32::new(settings.send_rate).unwrap_or(one))
-            .allow_burst(NonZeroU32::new(settings.send_burst).unwrap_or(one));
         let tokens = match &settings.token_key {
             Some(key) => Tokens::new(key.as_bytes()),
             None => Tokens::new(&store.token_key(&Tokens::fresh_key()).await?),
         };
-        let sends = RateLimiter::keyed(quota);
-        let requests = RateLimiter::keyed(command_quota(&settings)).with_middleware();
-        let passwords = Passwords::new(&settings);
-        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, tokens, sends, requests, writes, settings, metrics })))
+        let throttles = Throttles::new(&settings, metrics.clone());
+        let passwords = Passwords::new(&settings, metrics.clone());
+        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, tokens, throttles, writes, settings, metrics })))
     }
 
     #[must_use]
@@ -240,7 +210,7 @@ impl Chat {
             Ok(text) => text,
             Err(why) => return reply.refuse(room, id, why),
         };
-        if let Err(why) = self.allow_send(actor.user) {
+        if let Err(why) = self.0.throttles.send(actor.user) {
             // What is there already is not too fast: whoever sends it again only wants to know.
             return match log::sent(self.store(), actor.user, id).await {
                 Ok(Some((there, seq, same))) if there == *room && same == text => reply.tell(room, id, Ok(Sent::Before(seq))),
@@ -254,29 +224,34 @@ impl Chat {
         }
     }
 
-    fn allow_send(&self, user: UserId) -> Result<(), Refusal> {
-        let sends = &self.0.sends;
-        if sends.len() > TIDY_AT {
-            sends.retain_recent();
-            sends.shrink_to_fit();
-        }
-        sends.check_key(&user).map_err(|not_until| too_fast(&not_until))
-    }
-
-    /// Counts a request of the API, which anyone may make as fast as a connection may send commands.
+    /// Counts a request of the API, or a server function that is posted, which anyone may make as fast as a connection may send
+    /// commands.
     ///
     /// # Errors
     /// [`Refusal::TooFast`], with the allowance that is used up.
     pub fn allow_request(&self, actor: &Actor) -> Result<Allowance, (Allowance, Refusal)> {
-        let requests = &self.0.requests;
-        if requests.len() > TIDY_AT {
-            requests.retain_recent();
-            requests.shrink_to_fit();
-        }
-        let state = requests
-            .check_key(&actor.user)
-            .map_err(|not_until| (Allowance { of: not_until.quota().burst_size().get(), left: 0 }, too_fast(&not_until)))?;
-        Ok(Allowance { of: state.quota().burst_size().get(), left: state.remaining_burst_capacity() })
+        self.0.throttles.request(actor.user)
+    }
+
+    /// Counts a socket that is about to be opened, by whomever.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`].
+    pub fn allow_socket_from(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.0.throttles.open_socket_from(address)
+    }
+
+    /// Counts a socket that this person is about to open.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`].
+    pub fn allow_socket(&self, actor: &Actor) -> Result<(), Refusal> {
+        self.0.throttles.open_socket(actor.user)
+    }
+
+    /// Forgets what throttles need not remember any more. To be called now and then.
+    pub(super) fn tidy(&self) {
+        self.0.throttles.tidy();
     }
 
     /// Makes sure that the database answers.
@@ -315,12 +290,6 @@ impl Chat {
             let _done = answered.await;
         }
     }
-}
-
-/// When to try again, as a refusal.
-pub fn too_fast(not_until: &NotUntil<QuantaInstant>) -> Refusal {
-    let wait = not_until.wait_time_from(DefaultClock::default().now());
-    Refusal::TooFast { retry_after_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1) }
 }
 
 /// The slug that a client sent.

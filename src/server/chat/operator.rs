@@ -75,7 +75,7 @@ impl Operator<'_> {
     /// # Errors
     /// What [`Chat::sign_up`] refuses.
     pub async fn create_account(&self, email: &str, username: &str, password: &str, admin: bool) -> Result<(), OperatorError> {
-        self.0.add_account(email, username, password, admin).await?;
+        self.0.add_account(email, username, password, admin, None).await?;
         tracing::info!(username, admin, "the operator made an account");
         Ok(())
     }

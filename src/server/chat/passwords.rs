@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::protocol::{Field, PASSWORD_MAX, PASSWORD_MIN, Refusal};
 use crate::server::config::Settings;
+use crate::server::metrics::Metrics;
 
 /// 19 MiB, two passes, one lane: the OWASP Password Storage Cheat Sheet's first recommendation for Argon2id.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -29,6 +30,7 @@ pub struct Passwords {
     at_once: Arc<Semaphore>,
     waiting: Arc<AtomicU32>,
     most_waiting: u32,
+    metrics: Metrics,
 }
 
 /// How a password was found to be right.
@@ -90,11 +92,12 @@ pub fn acceptable(password: &str, own_names: &[&str]) -> Result<(), Refusal> {
 }
 
 impl Passwords {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, metrics: Metrics) -> Self {
         Self {
             at_once: Arc::new(Semaphore::new(usize::try_from(settings.hashes_at_once).unwrap_or(1))),
             waiting: Arc::new(AtomicU32::new(0)),
             most_waiting: settings.hashes_waiting,
+            metrics,
         }
     }
 
@@ -139,6 +142,7 @@ impl Passwords {
         let waiting = Waiting(Arc::clone(&self.waiting));
         let permit = Arc::clone(&self.at_once).acquire_owned().await.map_err(|_| Refusal::Unavailable)?;
         drop(waiting);
+        self.metrics.hashes.inc();
         let done = tokio::task::spawn_blocking(move || {
             let _until_done = permit;
             work()
@@ -162,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_checks_its_own_password_and_an_older_one_is_renewed() {
-        let passwords = Passwords::new(&Settings::default());
+        let passwords = Passwords::new(&Settings::default(), Metrics::new("none"));
         let hash = passwords.hash("tea and biscuits").await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert_eq!(passwords.check("tea and biscuits", Some(&hash)).await, Ok(Verdict::Right));
@@ -180,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn beyond_those_that_may_wait_the_answer_is_busy_at_once() {
         let settings = Settings { hashes_at_once: 1, hashes_waiting: 2, ..Settings::default() };
-        let passwords = Passwords::new(&settings);
+        let passwords = Passwords::new(&settings, Metrics::new("none"));
         let hold = Arc::clone(&passwords.at_once).acquire_owned().await.expect("open");
         let (a, b) = (passwords.clone(), passwords.clone());
         let first = tokio::spawn(async move { a.hash("one of them").await });

@@ -116,7 +116,7 @@ impl Chat {
     ///
     /// # Errors
     /// A refusal that names its field; [`Refusal::NotAllowed`] where only administrators make rooms; [`Refusal::TooMany`] when one
-    /// has made as many as the server allows; or a fault.
+    /// has made as many as the server allows; [`Refusal::TooFast`]; or a fault.
     pub async fn create_room(&self, actor: &Actor, name: &str, topic: &str, idle: Option<Idle>) -> Result<Slug, Refusal> {
         if !self.may_create(actor) {
             return Err(Refusal::NotAllowed);
@@ -126,6 +126,7 @@ impl Chat {
         let idle = idle.unwrap_or(self.settings().room_idle);
         let (slug, by, user) = (names::slug(&name), actor.person.clone(), actor.user);
         let make = MakeRoom { slug, exact: false, name, topic, idle, by, user };
+        self.0.throttles.make_room(user)?;
         self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await
     }
 
@@ -142,12 +143,13 @@ impl Chat {
     /// slug.
     ///
     /// # Errors
-    /// [`Refusal::NoRoom`], [`Refusal::Closed`], [`Refusal::TooMany`], or a fault.
+    /// [`Refusal::NoRoom`], [`Refusal::Closed`], [`Refusal::TooMany`], [`Refusal::TooFast`], or a fault.
     pub async fn enter(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
         match self.join(actor, room).await {
             Err(Refusal::NoRoom) if self.may_create(actor) => {}
             outcome => return outcome,
         }
+        self.0.throttles.make_room(actor.user)?;
         let (slug, idle, by) = (room.to_string(), self.settings().room_idle, actor.person.clone());
         let make = MakeRoom { name: slug.clone(), slug, exact: true, topic: String::new(), idle, by, user: actor.user };
         match self.write(|answer| Write::MakeRoom(Box::new(make), answer)).await {

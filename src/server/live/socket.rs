@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
+use governor::clock::Clock;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 use super::connection::{Closing, Connection, Waiting};
 use super::hub::{Hub, json};
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
-use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, too_fast};
+use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, wait_for};
 use crate::server::store::RoomId;
 
 /// Bytes of a frame in which events are joined, about.
@@ -411,7 +412,7 @@ impl Session {
         if !matches!(command, Ok(Command::Send { .. }))
             && let Err(not_until) = self.commands.check()
         {
-            self.refuse(None, too_fast(&not_until));
+            self.refuse(None, wait_for(not_until.wait_time_from(self.commands.clock().now())));
             return Ok(());
         }
         let Ok(command) = command else {

@@ -332,6 +332,18 @@ impl Store {
         Ok(ended)
     }
 
+    /// The addresses that an account's logins were made from, ended ones too: of the latest thousand.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn login_addresses(&self, account: AccountId) -> Result<Vec<String>, StoreError> {
+        let addresses = query(
+            "SELECT DISTINCT address FROM
+               (SELECT address FROM logins WHERE account_id = $1 ORDER BY created_at DESC LIMIT 1000) latest",
+        );
+        addresses.bind(account).all(&mut self.reader().await?.conn()).await
+    }
+
     /// The account's logins that have not ended by the moment `at` and were used since `since`, the latest used first; 100 at
     /// most.
     ///

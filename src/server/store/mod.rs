@@ -239,7 +239,7 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let _one: i64 = query("SELECT CAST(1 AS BIGINT)").one(&mut self.reader().await?.conn()).await?;
+        let _one: i64 = query("SELECT CAST(one AS BIGINT) FROM server").one(&mut self.reader().await?.conn()).await?;
         Ok(())
     }
 

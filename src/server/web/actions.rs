@@ -54,7 +54,10 @@ pub async fn answer(State(app): State<App>, Path(action): Path<String>, session:
         let uri = inner.uri().clone();
         return if html { render(&app, asking, &uri, &headers, None, None).await } else { refusal(&Refusal::BadRequest) };
     }
-    let mut response = run(context, inner).await;
+    let mut response = match asking.actor.as_ref().map_or(Ok(()), |actor| app.chat.allow_request(actor).map(drop)) {
+        Ok(()) => run(context, inner).await,
+        Err((_, why)) => refusal(&why),
+    };
     let accepted = response.status().is_success();
     if accepted && !html {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -5,6 +5,8 @@ pub mod actions;
 mod api;
 mod assets;
 mod auth;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod health;
 mod metrics;
 mod pages;
@@ -160,17 +162,29 @@ const AGENT_MAX: usize = 200;
 
 /// From where a request comes, and whether it is a program's.
 fn from(app: &App, request: &Parts, program: bool) -> Origin {
-    let peer = request.extensions.get::<Peer>().copied();
     let agent = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    Origin {
-        program,
-        address: client_address(peer, &request.headers, &app.settings.trusted_proxy),
-        agent: agent.chars().take(AGENT_MAX).collect(),
-    }
+    Origin { program, address: client_address(request, &app.settings), agent: agent.chars().take(AGENT_MAX).collect() }
 }
 
-/// The client's address: the peer's, or what the nearest proxy that is not ours to trust says it is.
-fn client_address(peer: Option<Peer>, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
+/// The client's address.
+fn client_address(request: &Parts, settings: &Settings) -> IpAddr {
+    let peer = request.extensions.get::<Peer>().copied();
+    let address = nearest(peer, &request.headers, &settings.trusted_proxy);
+    if settings.trusted_proxy.0.is_empty() && address.is_loopback() && request.headers.contains_key("x-forwarded-for") {
+        // Said once: whoever is on this machine may send what they like.
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            tracing::warn!(
+                %address,
+                "a proxy at {address} is not in trusted_proxy, so everyone who comes by it counts as one address, for limits too"
+            );
+        });
+    }
+    address
+}
+
+/// The peer's address, or what the nearest proxy that is not ours to trust says it is.
+fn nearest(peer: Option<Peer>, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip().to_canonical());
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
@@ -195,7 +209,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6, 9.9.9.9, 10.0.0.2"));
         let trusted: Networks = "10.0.0.0/8".parse().expect("networks");
-        let of = |peer, trusted: &Networks| client_address(peer, &headers, trusted).to_string();
+        let of = |peer, trusted: &Networks| nearest(peer, &headers, trusted).to_string();
         assert_eq!(of(peer("10.0.0.1"), &trusted), "9.9.9.9", "the forged first hop is passed over");
         assert_eq!(of(peer("8.8.8.8"), &trusted), "8.8.8.8");
         assert_eq!(of(peer("10.0.0.1"), &Networks::default()), "10.0.0.1");

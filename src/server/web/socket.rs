@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::auth::{self, Proof, bearer};
-use super::{App, refusal, session};
+use super::{App, client_address, refusal, session};
 use crate::protocol::Refusal;
 use crate::server::chat::{self, Actor};
 use crate::server::live::socket::Purpose;
@@ -46,7 +46,9 @@ async fn open(app: &App, request: Request, room: Option<String>) -> Response {
 
 async fn checked(app: &App, parts: &mut Parts, room: Option<String>) -> Result<Response, Refusal> {
     let Query(asked) = Query::<Asked>::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
+    app.chat.allow_socket_from(client_address(parts, &app.settings))?;
     let (actor, program) = who(app, parts, &asked).await?;
+    app.chat.allow_socket(&actor)?;
     let upgrade = WebSocketUpgrade::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
     let room = match room.or(asked.room) {
         Some(room) => Some(chat::slug(room)?),

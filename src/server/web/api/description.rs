@@ -40,7 +40,11 @@ const SHARED: [(&str, &str, &str); 9] = [
     ("Timeout", "408", "`timeout`: the body did not come in time"),
     ("TooLarge", "413", "`too_large`: a body larger than the server takes"),
     ("NoJson", "415", "`unsupported_media_type`: a body that does not say that it is JSON"),
-    ("TooFast", "429", "`too_fast`: too many requests or messages in a short time; `too_many`: as many as the server allows"),
+    (
+        "TooFast",
+        "429",
+        "`too_fast`: too many requests, messages, rooms or wrong passwords in a short time; `too_many`: as many as the server allows",
+    ),
     ("Unavailable", "503", "`unavailable`, `busy`: try again in a moment"),
 ];
 
@@ -48,14 +52,14 @@ const SHARED: [(&str, &str, &str); 9] = [
 pub fn complete(description: &mut openapi::OpenApi, mut guarded: openapi::OpenApi) {
     operations(&mut guarded, |path, _, operation| {
         operation.security = Some(vec![SecurityRequirement::new(SCHEME, [] as [&str; 0])]);
-        refuses(operation, &["LogIn", "TooFast"]);
+        refuses(operation, &["LogIn"]);
         if path.contains("{slug}") {
             refuses(operation, &["NoRoom"]);
         }
     });
     description.merge(guarded);
     operations(description, |_, writes, operation| {
-        refuses(operation, &["Unavailable"]);
+        refuses(operation, &["TooFast", "Unavailable"]);
         if writes {
             refuses(operation, &["CrossSite"]);
         }
