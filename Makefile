@@ -54,6 +54,30 @@ e2e: static ## The browser's tests, against the program that the container holds
 .PHONY: test
 test: lint unit container e2e ## Everything that must hold.
 
+.PHONY: deny
+deny: ## What dependencies bring: licences, sources, and what is not wanted.
+	tools=$$(scripts/setup deny) && export PATH="$$tools:$$PATH" && cargo deny check bans licenses sources
+
+.PHONY: audit
+audit: ## What has become known of dependencies by today; needs the network.
+	tools=$$(scripts/setup deny) && export PATH="$$tools:$$PATH" && cargo deny check advisories
+
+# Seconds for each parser.
+FUZZ ?= 60
+
+# Without a sanitizer: the parsers have no unsafe code, and are tried twice as often so. Of what was found, the least that leads
+# everywhere stays in the corpus, which is kept in the repository.
+FUZZ_ONE = cargo +nightly fuzz run --sanitizer none
+.PHONY: fuzz
+fuzz: ## Try each parser of what strangers send with whatever there is, 60 s each; FUZZ=… for other seconds.
+	tools=$$(scripts/setup fuzz) && export PATH="$$tools:$$PATH" && cd fuzz && cargo +nightly fuzz build --sanitizer none
+	tools=$$(scripts/setup fuzz) && export PATH="$$tools:$$PATH" && cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+	  $(FUZZ_ONE) $$target -- -max_total_time=$(FUZZ) -max_len=4096 -timeout=5 -print_final_stats=1 -verbosity=0; \
+	  rm -rf least && mkdir least; \
+	  $(FUZZ_ONE) $$target least corpus/$$target -- -set_cover_merge=1 -use_counters=0 -max_len=512 -verbosity=0; \
+	  rm -r corpus/$$target && mv least corpus/$$target; \
+	done
+
 .PHONY: chaos
 chaos: ## Kill the server under load, 20 times on each engine.
 	$(TEST) && SNUG_DEV_KILL_ROUNDS=20 cargo test --features ssr --test kill -- --nocapture

@@ -4,6 +4,8 @@
 //! anywhere else. What changes a room goes through the one [`writer`], which also tells the [`Hub`](super::live::Hub).
 
 mod accounts;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod names;
 mod operator;
 mod passwords;

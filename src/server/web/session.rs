@@ -42,16 +42,19 @@ pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
 
 /// The session of a request that did not come through [`layer`].
 pub fn of_request(headers: &HeaderMap, settings: &Settings, sessions: &Sessions) -> Option<Session> {
-    let name = cookie_name(settings);
-    let id = headers
+    Some(Session::new(Some(id(headers, cookie_name(settings))?), Arc::new(sessions.clone()), None))
+}
+
+/// The session's id, in the cookie of this name.
+pub(super) fn id(headers: &HeaderMap, name: &str) -> Option<Id> {
+    headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(Cookie::split_parse)
         .filter_map(Result::ok)
         .find(|cookie| cookie.name() == name)
-        .and_then(|cookie| cookie.value().parse::<Id>().ok())?;
-    Some(Session::new(Some(id), Arc::new(sessions.clone()), None))
+        .and_then(|cookie| cookie.value().parse::<Id>().ok())
 }
 
 fn away(error: tower_sessions::session::Error) -> Refusal {

@@ -78,3 +78,11 @@ async fn who(app: &App, parts: &Parts, asked: &Asked) -> Result<(Actor, bool), R
     }
     Ok((auth::actor(&app.chat, Proof::Session(&session)).await?.ok_or(Refusal::LogIn)?, false))
 }
+
+/// Whatever may stand after the `?`.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    if let Some(Query(asked)) = super::api::query::<Asked>(bytes) {
+        let _any = asked.room.map(chat::slug);
+    }
+}

@@ -212,3 +212,26 @@ fn cause(error: &dyn std::error::Error) -> String {
     }
     cause.to_string()
 }
+
+/// What is read from these bytes after the `?` of an address.
+#[cfg(fuzzing)]
+pub(super) fn query<T: DeserializeOwned>(bytes: &[u8]) -> Option<Query<T>> {
+    let query: String = bytes.iter().map(|byte| char::from(*byte)).filter(char::is_ascii_graphic).collect();
+    Query::try_from_uri(&format!("/?{query}").parse().ok()?).ok()
+}
+
+/// Whatever may stand after the `?`, or in a body.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    use crate::protocol::api::{LogIn, NewMessage, NewRoom, ReadUpTo, Register};
+    if let Some(Query(which)) = query::<messages::Which>(bytes) {
+        let _any = crate::server::chat::Page::try_from(which);
+    }
+    let _any = (query::<rooms::AfterRoom>(bytes).is_some(), query::<rooms::AfterMember>(bytes).is_some());
+    let why = |error: serde_json::Error| Problem::malformed(&cause(&error)).into_response();
+    let _any = serde_json::from_slice::<LogIn>(bytes).map_err(why);
+    let _any = serde_json::from_slice::<Register>(bytes).map_err(why);
+    let _any = serde_json::from_slice::<NewRoom>(bytes).map_err(why);
+    let _any = serde_json::from_slice::<NewMessage>(bytes).map_err(why);
+    let _any = serde_json::from_slice::<ReadUpTo>(bytes).map_err(why);
+}
