@@ -26,4 +26,5 @@ mod settings;
 mod slow_reader;
 mod snapshot;
 mod socket;
+mod terminal;
 mod tokens;
