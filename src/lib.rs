@@ -6,6 +6,8 @@ pub mod app;
 pub mod protocol;
 #[cfg(feature = "ssr")]
 pub mod server;
+#[cfg(feature = "ssr")]
+pub mod terminal;
 
 /// The browser's entry: takes over the islands of the page that the server rendered.
 #[cfg(feature = "hydrate")]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use snug::server::config::{ConfigError, DatabaseUrl, FILE_VARIABLE, Given, LogFormat, Settings};
 use snug::server::operator::{self, Admin, CommandError};
+use snug::terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Serve the chat (what `snug` does without a command).
     Serve(Box<Configured>),
+    /// Chat from a terminal, or a script, with any Snug: https://chat.example.org, or the address of one of its rooms.
+    Chat(terminal::Options),
     /// Say whether the server that these settings are of is ready for work: exit code 0, or 1.
     Health(Box<Configured>),
     /// Look after accounts, logins and rooms: by the server that runs, or, where none does, in its database.
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         None => cli.serve.load().map(serve),
         Some(Command::Serve(configured)) => configured.load().map(serve),
+        Some(Command::Chat(options)) => return terminal::run(&options),
         Some(Command::Health(configured)) => configured.load().map(|settings| health(&settings)),
         Some(Command::Admin { place, json, command }) => {
             place.load().map(|settings| operate(&settings, operator::run(&settings, command, json)))

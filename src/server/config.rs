@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::protocol::Idle;
+use crate::terminal::{TOKEN_VARIABLE, USER_VARIABLE};
 
 /// A setting that cannot be used, as one line for the person who set it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -393,7 +394,8 @@ impl Settings {
     pub fn load(mut given: Given, file: Option<&Path>) -> Result<Self, ConfigError> {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            let ours = name.starts_with("SNUG_") && !name.starts_with(DEVELOPMENT) && name != FILE_VARIABLE;
+            let others = [FILE_VARIABLE, TOKEN_VARIABLE, USER_VARIABLE];
+            let ours = name.starts_with("SNUG_") && !name.starts_with(DEVELOPMENT) && !others.contains(&&*name);
             if ours && !ENVIRONMENT.contains(&&*name) {
                 return Err(ConfigError::Unknown { name: name.into_owned() });
             }

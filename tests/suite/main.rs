@@ -27,5 +27,6 @@ mod slow_reader;
 mod snapshot;
 mod socket;
 mod strangers;
+mod terminal;
 mod throttles;
 mod tokens;

@@ -166,4 +166,13 @@ on_both! {
         let missed = socket.message("missed").await;
         assert_eq!(missed.seq, seen.next());
     }
+
+    async fn a_socket_that_names_no_room_is_in_none(app: TestApp) {
+        let ada = app.register("ada").await;
+        ada.act("/api/rooms/general/leave").await;
+        let mut socket = ada.socket("/ws?room=").await.unwrap();
+        assert!(socket.hello().await.rooms.is_empty(), "and has made nobody a member");
+        socket.send_text("hello?").await;
+        assert_eq!(socket.error().await, Refusal::BadRequest);
+    }
 }

@@ -39,6 +39,18 @@ pub async fn snug(data: &Path, database_url: Option<&str>, args: &[&str], input:
     let mut command = Command::new(env!("CARGO_BIN_EXE_snug"));
     command.args(args).current_dir(std::env::temp_dir()).env_clear().env("SNUG_DATA", data);
     command.envs(database_url.map(|url| ("DATABASE_URL", url)));
+    run(command, input).await
+}
+
+/// Runs `snug chat` with this environment, `input` at its standard input, and no terminal that it could ask anything at.
+pub async fn snug_chat(args: &[&str], env: &[(&str, &str)], input: &str) -> Said {
+    let mut command = Command::new("setsid");
+    command.arg("--wait").arg(env!("CARGO_BIN_EXE_snug")).args(args).current_dir(std::env::temp_dir());
+    command.env_clear().env("TZ", "UTC").envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(env.iter().copied());
+    run(command, input).await
+}
+
+async fn run(mut command: Command, input: &str) -> Said {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = piped.spawn().expect("the program runs");
     let mut stdin = child.stdin.take().expect("it is piped");

@@ -11,17 +11,19 @@ mod person;
 mod postgres;
 mod program;
 mod socket;
+mod terminal;
 mod tool;
 mod wait;
 
 pub use app::{Engine, TestApp, World};
 pub use bot::Bot;
-pub use command::{Said, snug};
+pub use command::{Said, snug, snug_chat};
 pub use log::{Secrets, said};
 pub use person::{PASSWORD, Person, Reply, Visitor};
 pub use postgres::Postgres;
 pub use program::Program;
 pub use socket::{Closed, Hello, Socket};
+pub use terminal::Terminal;
 pub use tool::{Tool, programs};
 pub use wait::{PATIENCE, eventually, within};
 

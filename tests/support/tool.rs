@@ -46,6 +46,11 @@ impl Tool {
         self.input.write_all(format!("{line}\n").as_bytes()).await.expect("it takes a line");
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ends(&mut self) {
+        within(3 * PATIENCE, "it ends", self.child.wait()).await.expect("it ran");
+    }
+
     /// The first line from now on in which `wanted` is.
     pub async fn prints(&mut self, wanted: &str) -> String {
         within(3 * PATIENCE, &format!("it prints {wanted:?}"), async {

@@ -12,6 +12,7 @@ use crate::protocol::PASSWORD_MAX;
 use crate::server::chat::AccountItem;
 use crate::server::config::Settings;
 use crate::server::home::{Home, HomeError, Taken};
+use crate::terminal::ask;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -205,7 +206,7 @@ fn line(value: &impl serde::Serialize) -> String {
 /// A new password: asked for twice at a terminal, or the first line of the standard input. Never an argument, which others see.
 fn password() -> Result<String, CommandError> {
     if std::io::stdin().is_terminal() {
-        let ask = |prompt| rpassword::prompt_password(prompt).map_err(CommandError::Terminal);
+        let ask = |prompt| ask::secret(prompt).map_err(CommandError::Terminal);
         let password = ask("Password: ")?;
         return if ask("Once more: ")? == password { Ok(password) } else { Err(CommandError::TwoPasswords) };
     }

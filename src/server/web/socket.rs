@@ -21,7 +21,7 @@ use crate::server::web::security::Security;
 struct Asked {
     token: Option<String>,
     ticket: Option<String>,
-    /// The room to be in at once.
+    /// The room to be in at once; none if it is empty.
     room: Option<String>,
 }
 
@@ -51,6 +51,8 @@ async fn checked(app: &App, parts: &mut Parts, room: Option<String>) -> Result<R
     app.chat.allow_socket(&actor)?;
     let upgrade = WebSocketUpgrade::from_request_parts(parts, app).await.map_err(|_| Refusal::BadRequest)?;
     let room = match room.or(asked.room) {
+        // In none: it says for itself which rooms it has, as pages do, and connecting makes nobody a member of anything.
+        Some(room) if room.is_empty() => None,
         Some(room) => Some(chat::slug(room)?),
         None if program => Some(chat::slug(NEWCOMERS)?),
         // Pages say for themselves which rooms they have.
