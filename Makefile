@@ -52,7 +52,7 @@ e2e: static ## The browser's tests, against the program that the container holds
 	$(TEST) && cd end2end && SNUG_DEV_BIN=$(CURDIR)/$(STATIC) npx playwright test
 
 .PHONY: test
-test: lint unit container e2e ## Everything that must hold.
+test: lint deny unit container e2e ## Everything that must hold.
 
 .PHONY: deny
 deny: ## What dependencies bring: licences, sources, and what is not wanted.
