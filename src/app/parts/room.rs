@@ -315,6 +315,7 @@ impl Place {
 
     /// Shows the next event of the log below the others.
     fn show_next(self, event: &Event) {
+        self.look_for_end();
         let hidden = document().hidden();
         let (others, unseen) = self.look(|paper| {
             let others = matches!(event, Event::Message(message) if message.by.user != paper.me);
@@ -452,6 +453,13 @@ impl Place {
                 log.set_scroll_top(log.scroll_top() - (log.scroll_height() - before));
             }
         });
+    }
+
+    /// Who has just scrolled up is away from the end before the browser's event says so, which comes with its next frame.
+    fn look_for_end(self) {
+        if self.look(|paper| paper.at_end) && element(LOG).is_some_and(|log| -log.scroll_top() >= NEAR_END) {
+            self.scrolled();
+        }
     }
 
     fn scrolled(self) {
