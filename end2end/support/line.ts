@@ -56,10 +56,15 @@ export class Line {
     this.held = false;
     const listener = this.listener;
     this.listener = undefined;
+    this.sever();
+    if (listener) await new Promise((closed) => listener.close(closed));
+  }
+
+  /** Every connection breaks; the next one stands. */
+  sever(): void {
     for (const { near, far } of this.pairs) {
       near.destroy();
       far.destroy();
     }
-    if (listener) await new Promise((closed) => listener.close(closed));
   }
 }
