@@ -99,6 +99,22 @@ pub fn day_name(day: &WallTime, today: &WallTime, yesterday: &WallTime) -> Strin
     }
 }
 
+/// The moment on a wall in a zone, by the rules of the IANA database; what no calendar reaches is at 1970's beginning.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn in_zone(at: Micros, zone: &jiff::tz::TimeZone) -> WallTime {
+    let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default().to_zoned(zone.clone());
+    let small = |number: i8| u8::try_from(number).unwrap_or_default();
+    WallTime {
+        year: at.year().into(),
+        month: small(at.month()),
+        day: small(at.day()),
+        weekday: small(at.weekday().to_monday_zero_offset()),
+        hour: small(at.hour()),
+        minute: small(at.minute()),
+    }
+}
+
 /// The same moment a day before.
 #[must_use]
 pub fn day_before(at: Micros) -> Micros {

@@ -11,7 +11,7 @@ mod line;
 mod login;
 mod plain;
 mod rest;
-mod safe;
+pub mod safe;
 mod screen;
 mod session;
 mod state;

@@ -10,9 +10,8 @@ use uuid::Uuid;
 
 use super::rest::Page;
 use crate::app::live::log::{Log, Step};
-use crate::app::live::outbox::{Item, Outbox, State as Sending, Storage};
+use crate::app::live::outbox::{Alone, Full, Item, Outbox, State as Sending};
 use crate::app::live::rooms::Rooms;
-use crate::app::live::turn::Turn;
 use crate::protocol::api::{Logged, Messages, Room};
 use crate::protocol::{Command, Event, Person, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
@@ -120,37 +119,6 @@ impl Followed {
     }
 }
 
-/// Where messages are kept that have not arrived: nowhere but in this process, whose person sees them wait.
-struct Nowhere;
-
-impl Storage for Nowhere {
-    fn get(&self, _key: &str) -> Option<String> {
-        None
-    }
-    fn set(&mut self, _key: &str, _value: &str) -> bool {
-        false
-    }
-    fn remove(&mut self, _key: &str) {}
-    fn keys(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Whose turn it is to send, where nobody else can have it.
-struct Always;
-
-impl Turn for Always {
-    fn take(&mut self, _now: u64, _first: Uuid) -> bool {
-        true
-    }
-    fn used(&mut self, _now: u64) {}
-    fn idle(&mut self, _now: u64) {}
-    fn give_back(&mut self) {}
-    fn due(&self) -> Option<u64> {
-        None
-    }
-}
-
 /// Everything that is known.
 pub struct State {
     /// One's username.
@@ -166,13 +134,14 @@ pub struct State {
     current: Option<Slug>,
     /// Of the room that is looked at.
     pub presence: Option<Presence>,
-    outbox: Outbox<Nowhere>,
+    /// Kept nowhere but in this process, whose person sees what waits.
+    outbox: Outbox<Full>,
 }
 
 impl State {
     #[must_use]
     pub fn new(me: String, id: Uuid, filling: Filling) -> Self {
-        let outbox = Outbox::open(Nowhere, Box::new(Always), id);
+        let outbox = Outbox::open(Full, Box::new(Alone), id);
         Self {
             me,
             filling,

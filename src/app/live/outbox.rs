@@ -290,6 +290,39 @@ impl<S: Storage> Outbox<S> {
     }
 }
 
+/// A storage that takes nothing: of a browser that lets a page keep nothing, or of a client that has none.
+#[derive(Debug)]
+pub struct Full;
+
+impl Storage for Full {
+    fn get(&self, _key: &str) -> Option<String> {
+        None
+    }
+    fn set(&mut self, _key: &str, _value: &str) -> bool {
+        false
+    }
+    fn remove(&mut self, _key: &str) {}
+    fn keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The turn of who has nobody beside them: it is always theirs.
+#[derive(Debug)]
+pub struct Alone;
+
+impl Turn for Alone {
+    fn take(&mut self, _now: u64, _first: Uuid) -> bool {
+        true
+    }
+    fn used(&mut self, _now: u64) {}
+    fn idle(&mut self, _now: u64) {}
+    fn give_back(&mut self) {}
+    fn due(&self) -> Option<u64> {
+        None
+    }
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -315,37 +348,6 @@ pub mod tests {
         }
         fn keys(&self) -> Vec<String> {
             self.0.borrow().keys().cloned().collect()
-        }
-    }
-
-    /// A storage that takes nothing.
-    pub struct Full;
-
-    impl Storage for Full {
-        fn get(&self, _key: &str) -> Option<String> {
-            None
-        }
-        fn set(&mut self, _key: &str, _value: &str) -> bool {
-            false
-        }
-        fn remove(&mut self, _key: &str) {}
-        fn keys(&self) -> Vec<String> {
-            Vec::new()
-        }
-    }
-
-    /// The only tab: it is always its turn.
-    struct Alone;
-
-    impl Turn for Alone {
-        fn take(&mut self, _now: u64, _first: Uuid) -> bool {
-            true
-        }
-        fn used(&mut self, _now: u64) {}
-        fn idle(&mut self, _now: u64) {}
-        fn give_back(&mut self) {}
-        fn due(&self) -> Option<u64> {
-            None
         }
     }
 

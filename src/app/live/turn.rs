@@ -201,7 +201,8 @@ impl<S: Storage> Turn for Lease<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::tests::{Full, Shelf, room, user};
+    use super::super::outbox::Full;
+    use super::super::outbox::tests::{Shelf, room, user};
     use super::super::outbox::{Outbox, State};
     use super::*;
     use crate::protocol::{Command, Refusal};

@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 
 use crate::protocol::Micros;
+use crate::terminal::safe;
 
-/// A table: a line of names, then one a row, columns aligned by spaces.
+/// A table: a line of names, then one a row, columns aligned by spaces. What others wrote, such as the name of a browser, is made fit
+/// for a terminal.
 pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| plain(cell))).collect();
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| safe::line(cell).into_owned())).collect();
     let mut widths = names.map(|name| name.chars().count());
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -20,14 +22,6 @@ pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> S
         text.push('\n');
     }
     text
-}
-
-/// What others wrote, such as the name of a browser, must not steer the operator's terminal: no control characters, and none that
-/// turn the direction of what follows.
-fn plain(cell: &str) -> String {
-    let steers =
-        |c: char| c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    cell.chars().map(|c| if steers(c) { '\u{FFFD}' } else { c }).collect()
 }
 
 /// A moment in UTC, to the minute; a dash where there is none.
@@ -49,7 +43,7 @@ mod tests {
     #[test]
     fn what_others_wrote_cannot_steer_the_terminal() {
         let text = table(["agent"], &[["\u{1b}]0;owned\u{7}\u{202e}x\n".to_owned()]]);
-        assert_eq!(text, "agent\n\u{fffd}]0;owned\u{fffd}\u{fffd}x\u{fffd}\n");
+        assert_eq!(text, "agent\n␛]0;owned␇<202E>x ↵\n");
     }
 
     #[test]

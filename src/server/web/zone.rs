@@ -1,11 +1,11 @@
 //! Times on someone's wall: the zone that the cookie `tz` names, with the rules of the IANA database built in.
 
 use axum::http::{HeaderMap, header};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tower_sessions::cookie::Cookie;
 
 use crate::app::request::WallTime;
+use crate::app::time;
 use crate::protocol::Micros;
 
 /// A time zone by its IANA name.
@@ -31,16 +31,7 @@ impl Zone {
     }
 
     pub fn wall(&self, at: Micros) -> WallTime {
-        let at = Timestamp::from_microsecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(self.zone.clone());
-        let small = |n: i8| u8::try_from(n).unwrap_or_default();
-        WallTime {
-            year: at.year().into(),
-            month: small(at.month()),
-            day: small(at.day()),
-            weekday: small(at.weekday().to_monday_zero_offset()),
-            hour: small(at.hour()),
-            minute: small(at.minute()),
-        }
+        time::in_zone(at, &self.zone)
     }
 }
 
