@@ -224,6 +224,26 @@ async fn each_way_a_backup_can_fail_is_said_in_one_line_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_an_older_snug_had_is_restored_and_brought_up_to_date() {
+    let mut app = TestApp::start(Engine::Sqlite).await;
+    let (_folder, file) = place();
+    let ada = app.sign_up("ada").await;
+    ada.post("general", "long ago").await;
+    let log = ada.log("general").await;
+    app.stop().await;
+    app.make_old().await;
+    app.backup(&file).await.ok();
+    let mut connection = sqlite(&app.data().join("snug.db")).await;
+    connection.execute("DELETE FROM log WHERE kind = 'joined'").await.unwrap();
+    connection.close().await.unwrap();
+    let (_other, damaged) = place();
+    assert!(app.backup(&damaged).await.refusal().ends_with("it is damaged: the log has a gap, in the room general"));
+    app.restore(&file).await.ok();
+    app.start_again().await;
+    assert_eq!(ada.log("general").await, log);
+}
+
+#[tokio::test]
 async fn what_cannot_be_relied_on_is_not_restored() {
     let mut app = TestApp::start(Engine::Sqlite).await;
     let (folder, file) = place();
@@ -247,11 +267,19 @@ async fn what_cannot_be_relied_on_is_not_restored() {
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
         VALUES (9999, 'later', TRUE, x'00', 0)";
     assert_eq!(broken("later.db", later).await, "its schema (version 9999) is newer than this program: install a newer snug");
-    assert_eq!(broken("gap.db", "DELETE FROM log WHERE seq = 1").await, "it is damaged: the log has a gap, in the room general");
+    assert_eq!(
+        broken("gap.db", "DELETE FROM changes WHERE seq = 1").await,
+        "it is damaged: the log has a gap, in the room general"
+    );
+    let twice = "DROP TRIGGER changes_beside_messages;
+        INSERT INTO changes (room_id, seq, kind, at) SELECT room_id, seq, 'closed', at FROM messages WHERE text = 'two'";
+    assert_eq!(broken("twice.db", twice).await, "it is damaged: two events have the same place in the log, in the room general");
     let short = "UPDATE rooms SET last_seq = last_seq + 1 WHERE slug = 'help'";
     assert_eq!(broken("short.db", short).await, "it is damaged: the log has a gap, in the room help");
-    let lost = "DELETE FROM messages WHERE text = 'two'";
-    assert_eq!(broken("lost.db", lost).await, "it is damaged: the log has a message that is not there, in the room general");
+    assert_eq!(broken("lost.db", "DELETE FROM messages").await, "it is damaged: the log has a gap, in the room general");
+    let edited = "INSERT INTO changes (room_id, seq, kind, message_seq, at) SELECT id, last_seq + 1, 'edited', 999, 1 FROM rooms WHERE slug = 'general';
+        UPDATE rooms SET last_seq = last_seq + 1 WHERE slug = 'general'";
+    assert_eq!(broken("edited.db", edited).await, "it is damaged: the log has a message that is not there, in the room general");
     assert_eq!(broken("orphan.db", "DELETE FROM users").await, "it is damaged: a reference leads nowhere");
     assert_eq!(broken("other.db", "DROP TABLE server").await, "it is no database of snug's");
 

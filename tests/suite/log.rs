@@ -192,6 +192,50 @@ on_both! {
         assert_eq!(socket.refused(id).await, Refusal::NotMember);
     }
 
+    async fn a_database_of_before_messages_were_their_own_events_keeps_its_log(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        let bob = app.sign_up("bob").await;
+        for text in ["one", "two"] {
+            ada.post("general", text).await;
+        }
+        bob.leave("general").await;
+        let log = ada.log("general").await;
+        assert!(log.len() > 4, "{log:?}");
+        app.stop().await;
+        app.make_old().await;
+        app.start_again().await;
+        assert_eq!(ada.log("general").await, log);
+        assert_eq!(ada.log_after("general", Seq(2)).await, log[2..]);
+        bob.join("general").await;
+        ada.post("general", "three").await;
+        let seqs: Vec<i64> = ada.log("general").await.iter().map(|event| event.place().unwrap().1.0).collect();
+        assert_eq!(seqs, (1..=i64::try_from(log.len()).unwrap() + 2).collect::<Vec<_>>());
+    }
+
+    async fn a_place_in_the_log_is_taken_once_whoever_writes_it(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        ada.post("general", "here").await;
+        let before = ada.log("general").await;
+        app.stop().await;
+        let place = |row: &str| format!("SELECT {row} FROM messages m JOIN rooms r ON r.id = m.room_id WHERE m.text = 'here'");
+        let taken = [
+            // Where a join is.
+            ("messages (room_id, seq, author_id, id, text, at, changed_seq)", place("m.room_id, 1, m.author_id, m.room_id, 'again', m.at, 1")),
+            // Where a message is.
+            ("changes (room_id, seq, kind, at)", place("m.room_id, m.seq, 'closed', m.at")),
+        ];
+        for (into, place) in taken {
+            assert!(app.sql(&format!("INSERT INTO {into} {place}")).await.is_err(), "{into}");
+        }
+        let further = place("m.room_id, r.last_seq + 1, m.author_id, m.room_id, 'further', m.at, r.last_seq + 1");
+        let into = "messages (room_id, seq, author_id, id, text, at, changed_seq)";
+        app.sql(&format!("INSERT INTO {into} {further}")).await.expect("beyond the end there is room");
+        app.start_again().await;
+        assert_eq!(ada.log("general").await, before, "what is beyond a room's end is not told");
+    }
+
     async fn a_text_comes_back_as_it_was_sent(app: TestApp) {
         let ada = app.sign_up("ada").await;
         let mut socket = ada.live().await;

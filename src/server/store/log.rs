@@ -185,7 +185,7 @@ pub async fn page(
         newer = seq <= end;
     }
     let mut notes: Vec<NoteRow> = query(
-        "SELECT l.seq, l.kind, l.at, u.username, u.display_name, l.operator IS NOT NULL AS operator FROM log l LEFT JOIN users u ON u.id = l.user_id
+        "SELECT l.seq, l.kind, l.at, u.username, u.display_name, l.operator IS NOT NULL AS operator FROM changes l LEFT JOIN users u ON u.id = l.user_id
          WHERE l.room_id = $1 AND l.message_seq IS NULL AND l.seq BETWEEN $2 AND $3 ORDER BY l.seq DESC LIMIT $4",
     )
     .bind(room)
@@ -257,7 +257,7 @@ pub async fn parting(conn: &mut Conn<'_>, room: RoomId, user: UserId) -> Result<
     let row: Option<(String, i64, i64, String, String)> = query(
         "SELECT r.slug, l.seq, l.at, u.username, u.display_name
          FROM members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
-         JOIN log l ON l.room_id = m.room_id AND l.seq = m.until_seq
+         JOIN changes l ON l.room_id = m.room_id AND l.seq = m.until_seq
          WHERE m.room_id = $1 AND m.user_id = $2",
     )
     .bind(room)

@@ -167,7 +167,7 @@ pub struct Row<'r> {
 }
 
 impl<'r> Row<'r> {
-    fn sqlite(row: &'r rusqlite::Row<'r>) -> Self {
+    pub(super) fn sqlite(row: &'r rusqlite::Row<'r>) -> Self {
         Self { of: Either::Sqlite(row), next: 0 }
     }
 

@@ -422,7 +422,7 @@ async fn note(conn: &mut Conn<'_>, room: RoomId, seq: Seq, kind: &str, by: By, a
         By::Operator => (None, Some(true)),
         By::Itself => (None, None),
     };
-    query("INSERT INTO log (room_id, seq, kind, user_id, operator, at) VALUES ($1, $2, $3, $4, $5, $6)")
+    query("INSERT INTO changes (room_id, seq, kind, user_id, operator, at) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(room)
         .bind(seq.0)
         .bind(kind)
