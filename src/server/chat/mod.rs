@@ -129,14 +129,7 @@ impl Chat {
         let epoch = store.found(now()).await?;
         let metrics = Metrics::new(store.engine());
         let hub = Hub::new(&settings, metrics.clone());
-        let (writes, queue) = mpsc::channel(writer::QUEUE);
-        let writing = writer::run(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, queue);
-        if store.waits() {
-            let here = tokio::runtime::Handle::current();
-            tasks.spawn_blocking(move || here.block_on(writing));
-        } else {
-            tasks.spawn(writing);
-        }
+        let writes = writer::start(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, tasks);
         let tokens = match &settings.token_key {
             Some(key) => Tokens::new(key.as_bytes()),
             None => Tokens::new(&store.token_key(&Tokens::fresh_key()).await?),

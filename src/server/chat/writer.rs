@@ -1,11 +1,14 @@
-//! The one way in which a room changes: a task that takes what has arrived, writes it in one transaction, and after the commit
+//! The one way in which a room changes: a task that takes what has arrived and writes it in one transaction; after the commit another
 //! tells the hub and whoever waits. Nothing lingers to fill a batch: while one commits, the next gathers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::rooms::may_open;
@@ -20,10 +23,14 @@ use crate::server::store::rooms::{self, By, NEWCOMERS, NewRoom, Turn};
 use crate::server::store::{Conn, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
 
 /// Changes that may wait for the writer; whoever brings more waits to hand them over.
-pub(super) const QUEUE: usize = 4096;
+const QUEUE: usize = 4096;
 
 /// Changes in one transaction.
 const BATCH: usize = 1024;
+
+/// How long nothing must have come before the writer does what was put off: long beside a batch, short beside a pause in a
+/// conversation.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Idle rooms that are closed in one transaction.
 const CLOSINGS: i64 = 100;
@@ -206,67 +213,115 @@ struct Written {
 
 struct Writer {
     store: Store,
-    hub: Hub,
     settings: Settings,
     metrics: Metrics,
     /// Nobody is connected to this process: it leaves word of what it writes for those that have connections.
     apart: bool,
+    /// What there is to tell, in the order of the commits.
+    told: mpsc::Sender<Told>,
 }
 
-/// Writes until the last sender is gone; where writing [waits](Store::waits), on a thread that may.
-pub(super) async fn run(
+/// A batch, with what became of it.
+type Told = (Vec<Write>, Result<Written, Refusal>);
+
+/// Batches that are committed and not told yet; the writer waits while there are more.
+const UNTOLD: usize = 16;
+
+/// Starts writing, and telling what has been written, in `tasks` until the last sender of changes is gone. Where writing
+/// [waits](Store::waits) it has a thread of its own.
+pub(super) fn start(
     store: Store,
     hub: Hub,
     settings: Settings,
     metrics: Metrics,
     apart: bool,
-    mut queue: mpsc::Receiver<Write>,
-) {
-    let writer = Writer { store, hub, settings, metrics, apart };
-    let mut batch = Vec::with_capacity(BATCH);
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
-        writer.write(&mut batch).await;
+    tasks: &TaskTracker,
+) -> mpsc::Sender<Write> {
+    let (writes, queue) = mpsc::channel(QUEUE);
+    let (told, to_tell) = mpsc::channel(UNTOLD);
+    tasks.spawn(tell(hub, metrics.clone(), to_tell));
+    let waits = store.waits();
+    let writing = write(Writer { store, settings, metrics, apart, told }, queue);
+    if waits {
+        let here = Handle::current();
+        tasks.spawn_blocking(move || here.block_on(writing));
+    } else {
+        tasks.spawn(writing);
+    }
+    writes
+}
+
+async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
+    loop {
+        let mut batch = Vec::new();
+        let changes = match timeout(PAUSE, queue.recv_many(&mut batch, BATCH)).await {
+            Ok(changes) => changes,
+            Err(_) => {
+                writer.tidy().await;
+                queue.recv_many(&mut batch, BATCH).await
+            }
+        };
+        if changes == 0 {
+            return;
+        }
+        writer.write(batch).await;
+    }
+}
+
+/// Tells the hub and whoever waits what has been written, while the writer writes the next batch: on SQLite that has a thread of its
+/// own, from which waking the tasks of hundreds of connections costs more than from one of theirs.
+async fn tell(hub: Hub, metrics: Metrics, mut told: mpsc::Receiver<Told>) {
+    while let Some((batch, outcome)) = told.recv().await {
+        let written = match outcome {
+            Ok(written) => written,
+            Err(why) => {
+                batch.into_iter().for_each(|change| change.tell(Err(why.clone())));
+                continue;
+            }
+        };
+        metrics.events.inc_by(u64::try_from(written.news.len()).unwrap_or_default());
+        hub.publish(written.news);
+        for (room, seq) in written.seen {
+            hub.heard_of(room, seq);
+        }
+        for (user, event) in written.cursors {
+            hub.tell_user(user, &event);
+        }
+        let now = Instant::now();
+        for (change, outcome) in batch.into_iter().zip(written.outcomes) {
+            if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(_)))) = (&change, &outcome) {
+                metrics.send_time.observe(now.duration_since(message.since).as_secs_f64());
+            }
+            change.tell(outcome);
+        }
     }
 }
 
 impl Writer {
-    async fn write(&self, batch: &mut Vec<Write>) {
-        match self.commit(batch).await {
-            Ok(written) => self.tell(batch.drain(..), written),
-            // What one change cannot have must not sink the others: each on its own.
-            Err(error) if batch.len() > 1 && !error.is_away() => {
-                tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
-                for change in batch.drain(..) {
-                    let alone = std::slice::from_ref(&change);
-                    match self.commit(alone).await {
-                        Ok(written) => self.tell(std::iter::once(change), written),
-                        Err(error) => change.tell(Err(fault(error))),
-                    }
-                }
-            }
-            Err(error) => {
-                let why = fault(error);
-                batch.drain(..).for_each(|change| change.tell(Err(why.clone())));
-            }
+    /// In a pause.
+    async fn tidy(&self) {
+        if let Err(error) = self.store.tidy().await {
+            tracing::warn!(%error, "the database could not be tidied; it is tried again");
         }
     }
 
-    fn tell(&self, changes: impl Iterator<Item = Write>, written: Written) {
-        self.metrics.events.inc_by(u64::try_from(written.news.len()).unwrap_or_default());
-        self.hub.publish(written.news);
-        for (room, seq) in written.seen {
-            self.hub.heard_of(room, seq);
-        }
-        for (user, event) in written.cursors {
-            self.hub.tell_user(user, &event);
-        }
-        let now = Instant::now();
-        for (change, outcome) in changes.zip(written.outcomes) {
-            if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(_)))) = (&change, &outcome) {
-                self.metrics.send_time.observe(now.duration_since(message.since).as_secs_f64());
+    async fn write(&self, batch: Vec<Write>) {
+        match self.commit(&batch).await {
+            // What one change cannot have must not sink the others: each on its own.
+            Err(error) if batch.len() > 1 && !error.is_away() => {
+                tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
+                for change in batch {
+                    let alone = vec![change];
+                    let outcome = self.commit(&alone).await.map_err(fault);
+                    self.tell(alone, outcome).await;
+                }
             }
-            change.tell(outcome);
+            outcome => self.tell(batch, outcome.map_err(fault)).await,
         }
+    }
+
+    async fn tell(&self, batch: Vec<Write>, outcome: Result<Written, Refusal>) {
+        let _nobody_is_left = self.told.send((batch, outcome)).await;
     }
 
     async fn commit(&self, batch: &[Write]) -> Result<Written, StoreError> {

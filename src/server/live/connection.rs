@@ -1,10 +1,13 @@
 //! The part of a connection that others reach: its queue, which is bounded in bytes, and its end.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
-use bytes::Bytes;
-use tokio::sync::Notify;
+use axum::extract::ws::Utf8Bytes;
+use futures_util::task::AtomicWaker;
 
 use super::hub::lock;
 use crate::protocol::{Event, Seq};
@@ -53,12 +56,12 @@ pub(super) enum Waiting {
     Log {
         room: RoomId,
         seq: Seq,
-        json: Bytes,
+        json: Utf8Bytes,
         /// The connection's own person left by it: nothing of the room comes after it.
         last: bool,
     },
     /// Beside the log.
-    Beside(Bytes),
+    Beside(Utf8Bytes),
 }
 
 impl Waiting {
@@ -92,7 +95,9 @@ pub struct Connection {
     pub(super) actor: Actor,
     queue: Mutex<Queue>,
     queue_bytes: usize,
-    wake: Notify,
+    /// There is something to take. Only its task waits for that, so one waker is enough.
+    due: AtomicBool,
+    waker: AtomicWaker,
     /// The rooms that it hears, as the hub has it; none when it is gone and hears nothing any more.
     rooms: Mutex<Option<Vec<RoomId>>>,
     /// The room on its screen, which it is told the presence of.
@@ -102,7 +107,8 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(number: u64, actor: Actor, queue_bytes: usize) -> Self {
         let rooms = Mutex::new(Some(Vec::new()));
-        Self { number, actor, queue: Mutex::default(), queue_bytes, wake: Notify::new(), rooms, look: Mutex::new(None) }
+        let (due, waker) = (AtomicBool::new(false), AtomicWaker::new());
+        Self { number, actor, queue: Mutex::default(), queue_bytes, due, waker, rooms, look: Mutex::new(None) }
     }
 
     /// Notes that it hears a room; false when it did already, or is gone.
@@ -154,7 +160,7 @@ impl Connection {
             queue.events.push_back(event);
         }
         drop(queue);
-        self.wake.notify_one();
+        self.wake();
     }
 
     /// Tells it something beside the log.
@@ -165,13 +171,13 @@ impl Connection {
     /// It has missed something: it will catch up from the log.
     pub(super) fn fall_behind(&self) {
         lock(&self.queue).behind = true;
-        self.wake.notify_one();
+        self.wake();
     }
 
     /// Ends it, as soon as its task looks.
     pub fn close(&self, why: Closing) {
         lock(&self.queue).closing.get_or_insert(why);
-        self.wake.notify_one();
+        self.wake();
     }
 
     pub(super) fn closing(&self) -> Option<Closing> {
@@ -186,12 +192,22 @@ impl Connection {
 
     /// Makes its task look into the queue.
     pub(super) fn wake(&self) {
-        self.wake.notify_one();
+        self.due.store(true, Ordering::Release);
+        self.waker.wake();
     }
 
-    /// Returns when there is something to [`take`](Self::take), or soon after.
+    /// Returns when there is something to [`take`](Self::take), or soon after. For its task alone: of two that wait, one may wait for
+    /// ever.
     pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+        poll_fn(|cx| {
+            if self.due.swap(false, Ordering::Acquire) {
+                return Poll::Ready(());
+            }
+            self.waker.register(cx.waker());
+            // What came before it was registered woke nobody.
+            if self.due.swap(false, Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -210,7 +226,7 @@ mod tests {
     }
 
     fn event(seq: i64) -> Waiting {
-        Waiting::Log { room: RoomId(Uuid::nil()), seq: Seq(seq), json: Bytes::from(vec![b'x'; 100]), last: false }
+        Waiting::Log { room: RoomId(Uuid::nil()), seq: Seq(seq), json: "x".repeat(100).into(), last: false }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 
 use super::connection::{Closing, Connection, Waiting};
@@ -27,8 +27,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// An event as it goes over the wire.
-pub(super) fn json(event: &Event) -> Bytes {
-    serde_json::to_vec(event).expect("an event has string keys and no failing serializer").into()
+pub(super) fn json(event: &Event) -> Utf8Bytes {
+    serde_json::to_string(event).expect("an event has string keys and no failing serializer").into()
 }
 
 /// Something new in a room's log, serialised once for everyone.
@@ -36,7 +36,7 @@ pub(super) fn json(event: &Event) -> Bytes {
 pub struct News {
     room: RoomId,
     seq: Seq,
-    json: Bytes,
+    json: Utf8Bytes,
     turn: Option<(UserId, Turn)>,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Room {
     pub(super) lookers: Vec<Arc<Connection>>,
     pub(super) here: Here,
     /// The latest events, without a gap; the last is `last`.
-    tail: VecDeque<(Seq, Bytes)>,
+    tail: VecDeque<(Seq, Utf8Bytes)>,
     tail_bytes: usize,
     /// The last event that was handed on.
     last: Seq,
@@ -78,7 +78,7 @@ impl Room {
         self.listeners.is_empty() && self.here.is_empty()
     }
 
-    fn remember(&mut self, seq: Seq, json: &Bytes) {
+    fn remember(&mut self, seq: Seq, json: &Utf8Bytes) {
         if self.last.next() != seq {
             self.tail.clear();
             self.tail_bytes = 0;
@@ -93,7 +93,7 @@ impl Room {
     }
 
     /// The events after `after` up to `to`, if they are all still here.
-    fn tail(&self, after: Seq, to: Seq) -> Option<Vec<(Seq, Bytes)>> {
+    fn tail(&self, after: Seq, to: Seq) -> Option<Vec<(Seq, Utf8Bytes)>> {
         let first = self.tail.front()?.0;
         if first > after.next() || self.last < to {
             return None;
@@ -323,7 +323,7 @@ impl Hub {
     }
 
     /// The end of a room's log from after `after` to `to`, if memory has all of it.
-    pub(super) fn tail(&self, room: RoomId, after: Seq, to: Seq) -> Option<Vec<(Seq, Bytes)>> {
+    pub(super) fn tail(&self, room: RoomId, after: Seq, to: Seq) -> Option<Vec<(Seq, Utf8Bytes)>> {
         self.with_known(room, |found| found.tail(after, to)).flatten()
     }
 

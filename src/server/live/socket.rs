@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use governor::clock::Clock;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -130,25 +130,26 @@ struct Session {
 /// Frames on their way out.
 struct Outgoing {
     lines: bool,
-    buffer: BytesMut,
-    frames: Vec<Bytes>,
+    /// Events that go out together, one a line.
+    buffer: String,
+    frames: Vec<Utf8Bytes>,
 }
 
 impl Outgoing {
     fn new(lines: bool) -> Self {
-        Self { lines, buffer: BytesMut::new(), frames: Vec::new() }
+        Self { lines, buffer: String::new(), frames: Vec::new() }
     }
 
-    fn add(&mut self, json: Bytes) {
+    fn add(&mut self, json: Utf8Bytes) {
         if !self.lines {
             return self.frames.push(json);
         }
         if !self.buffer.is_empty() {
             if self.buffer.len() + json.len() < FRAME {
-                self.buffer.extend_from_slice(b"\n");
-                return self.buffer.extend_from_slice(&json);
+                self.buffer.push('\n');
+                return self.buffer.push_str(&json);
             }
-            self.frames.push(self.buffer.split().freeze());
+            self.frames.push(std::mem::take(&mut self.buffer).into());
         }
         // One event alone is sent as it is, shared with everyone else's.
         if self.frames.is_empty() && self.buffer.is_empty() {
@@ -156,19 +157,19 @@ impl Outgoing {
         } else {
             if let Some(single) = self.frames.pop() {
                 if single.len() + json.len() < FRAME {
-                    self.buffer.extend_from_slice(&single);
-                    self.buffer.extend_from_slice(b"\n");
+                    self.buffer.push_str(&single);
+                    self.buffer.push('\n');
                 } else {
                     self.frames.push(single);
                 }
             }
-            self.buffer.extend_from_slice(&json);
+            self.buffer.push_str(&json);
         }
     }
 
-    fn finish(mut self) -> Vec<Bytes> {
+    fn finish(mut self) -> Vec<Utf8Bytes> {
         if !self.buffer.is_empty() {
-            self.frames.push(self.buffer.freeze());
+            self.frames.push(self.buffer.into());
         }
         self.frames
     }
@@ -290,13 +291,12 @@ impl Session {
         taken.closing.map_or(Ok(()), Err)
     }
 
-    async fn send(&self, socket: &mut WebSocket, frames: Vec<Bytes>) -> Result<(), Closing> {
+    async fn send(&self, socket: &mut WebSocket, frames: Vec<Utf8Bytes>) -> Result<(), Closing> {
         let mut woken = false;
         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
         for frame in frames {
-            let text = Utf8Bytes::try_from(frame).map_err(|_| Closing::Fault)?;
             let connection = &self.registered.connection;
-            let sending = timeout(patience, socket.send(Frame::Text(text)));
+            let sending = timeout(patience, socket.send(Frame::Text(frame)));
             tokio::pin!(sending);
             loop {
                 tokio::select! {
@@ -471,7 +471,7 @@ impl Session {
     }
 
     /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named.
-    async fn hello(&mut self, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<Vec<Bytes>, Refusal> {
+    async fn hello(&mut self, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<Vec<Utf8Bytes>, Refusal> {
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);

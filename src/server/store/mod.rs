@@ -222,6 +222,18 @@ impl Store {
         })
     }
 
+    /// What a database puts off until there is nothing else to do; for the one task that [writes](Store::waits).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        match &self.pools {
+            Pools::Sqlite(sqlite) => sqlite.fold().await,
+            // It has a process of its own for that.
+            Pools::Postgres(_) => Ok(()),
+        }
+    }
+
     /// A connection that reads. Each statement sees the moment at which it runs: what must be of one moment is one statement, or
     /// is bounded by what the first has found. (A transaction would cost two more trips to the database for every page.)
     ///

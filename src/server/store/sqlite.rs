@@ -2,6 +2,7 @@
 //! one; what waits for the disk, a commit, runs on a thread that may wait.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
@@ -18,9 +19,16 @@ const PREPARED: usize = 200;
 /// Reading connections that are kept. More are opened when more threads read at once.
 const READERS: usize = 4;
 
-/// Pages that the log grows by before they are moved into the database (32 MiB): a page that changes with every batch is then
-/// moved once for many of them.
-const CHECKPOINT: u32 = 8000;
+/// Pages of 4 KiB that SQLite's log (the WAL) may grow to before a commit moves them into the database, and waits for that: 128 MiB. It is done
+/// long before, at a moment when nobody waits ([`Sqlite::fold`]), unless there is no such moment. A page that changes with every
+/// commit is moved once for many of them.
+const CHECKPOINT: u32 = 32_000;
+
+/// Commits after which it is worth it to fold the log when there is nothing else to do.
+const FOLD_AFTER: u32 = 250;
+
+/// Memory for pages, in KiB, of the connection that writes: the ends of a few hundred rooms, and where their messages' ids stand.
+const WRITER_CACHE: u32 = 8 * 1024;
 
 /// The database in a file.
 #[derive(Clone, Debug)]
@@ -30,6 +38,8 @@ pub struct Sqlite(Arc<Inner>);
 struct Inner {
     file: PathBuf,
     writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
+    /// Commits since the log was last folded.
+    commits: AtomicU32,
     /// Those that nobody reads with now; none when it is closed.
     readers: Mutex<Option<Vec<Connection>>>,
 }
@@ -58,11 +68,13 @@ impl Sqlite {
         let writer = open(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(StoreError::OpenFile)?;
         let pragmas = format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; \
-             PRAGMA journal_size_limit = 67108864"
+             PRAGMA journal_size_limit = {}; PRAGMA cache_size = -{WRITER_CACHE}",
+            // Not cut shorter than it grows: making a file longer is what waits most.
+            u64::from(CHECKPOINT) * 4096
         );
         writer.execute_batch(&pragmas).map_err(StoreError::OpenFile)?;
         let writer = Arc::new(tokio::sync::Mutex::new(Some(writer)));
-        Ok(Self(Arc::new(Inner { file, writer, readers: Mutex::new(Some(Vec::new())) })))
+        Ok(Self(Arc::new(Inner { file, writer, commits: AtomicU32::new(0), readers: Mutex::new(Some(Vec::new())) })))
     }
 
     fn readers(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
@@ -91,7 +103,23 @@ impl Sqlite {
         let held = timeout(ACQUIRE, Arc::clone(&self.0.writer).lock_owned()).await.map_err(|_| StoreError::Busy)?;
         let writer = held.as_ref().ok_or(StoreError::Busy)?;
         writer.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
-        Ok(Transaction { held })
+        Ok(Transaction { held, of: self.clone() })
+    }
+
+    /// Moves what the log has into the database, if that is worth it: for a moment at which nobody waits for a commit. Waits for the
+    /// disk on this thread.
+    ///
+    /// # Errors
+    /// When the database fails, or is closed; what was in the log stays there.
+    pub(super) async fn fold(&self) -> Result<(), StoreError> {
+        if self.0.commits.load(Ordering::Relaxed) < FOLD_AFTER {
+            return Ok(());
+        }
+        let held = timeout(ACQUIRE, self.0.writer.lock()).await.map_err(|_| StoreError::Busy)?;
+        let writer = held.as_ref().ok_or(StoreError::Busy)?;
+        self.0.commits.store(0, Ordering::Relaxed);
+        // Its row says how far it came, which readers of older moments bound.
+        Ok(writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?)
     }
 
     /// Closes every connection, the writing one last: it moves what is in the log into the database.
@@ -129,6 +157,7 @@ impl Drop for Reader {
 pub struct Transaction {
     /// Some: [`Sqlite::begin`] has looked.
     held: OwnedMutexGuard<Option<Connection>>,
+    of: Sqlite,
 }
 
 impl Transaction {
@@ -150,6 +179,7 @@ impl Transaction {
     /// As [`Transaction::commit`].
     pub(super) fn commit_here(mut self) -> Result<(), StoreError> {
         self.connection().prepare_cached("COMMIT")?.raw_execute()?;
+        self.of.0.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
