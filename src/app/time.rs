@@ -60,19 +60,49 @@ fn small(number: i64) -> u8 {
 /// Writes `2026-11-20T09:03:07Z`, for machines.
 pub fn push_iso(out: &mut String, at: Micros) {
     let wall = utc(at);
-    let second = at.0.rem_euclid(60_000_000) / 1_000_000;
     push_date(out, &wall);
-    let _ = write!(out, "T{:02}:{:02}:{second:02}Z", wall.hour, wall.minute);
+    for (before, number) in [('T', wall.hour), (':', wall.minute), (':', small(at.0.rem_euclid(60_000_000) / 1_000_000))] {
+        out.push(before);
+        push_two(out, number);
+    }
+    out.push('Z');
 }
 
 /// Writes `2026-11-20`.
 pub fn push_date(out: &mut String, wall: &WallTime) {
-    let _ = write!(out, "{:04}-{:02}-{:02}", wall.year, wall.month, wall.day);
+    match u8::try_from(wall.year / 100) {
+        Ok(century) if wall.year < 10_000 => {
+            push_two(out, century);
+            push_two(out, small((wall.year % 100).into()));
+        }
+        // No year that a message can be of.
+        _ => _ = write!(out, "{:04}", wall.year),
+    }
+    for number in [wall.month, wall.day] {
+        out.push('-');
+        push_two(out, number);
+    }
 }
 
 /// Writes `9:03`.
 pub fn push_clock(out: &mut String, wall: &WallTime) {
-    let _ = write!(out, "{}:{:02}", wall.hour, wall.minute);
+    if wall.hour > 9 {
+        out.push(digit(wall.hour / 10));
+    }
+    out.push(digit(wall.hour));
+    out.push(':');
+    push_two(out, wall.minute);
+}
+
+/// Writes a number below 100 with two digits. (Formatting by `write!` took a twentieth of a page's time.)
+fn push_two(out: &mut String, number: u8) {
+    out.push(digit(number / 10));
+    out.push(digit(number));
+}
+
+/// The last digit of a number.
+fn digit(number: u8) -> char {
+    char::from(b'0' + number % 10)
 }
 
 /// Whether two moments are on the same day of the same wall.
@@ -168,6 +198,10 @@ mod tests {
         assert_eq!(utc(Micros(1_795_167_787_000_000)).weekday, 4, "a Friday");
         assert_eq!(iso(Micros(951_782_400_000_000)), "2000-02-29T00:00:00Z");
         assert_eq!(iso(Micros(-1)), "1969-12-31T23:59:59Z");
+        assert_eq!(iso(Micros(-62_135_596_800_000_000)), "0001-01-01T00:00:00Z");
+        assert_eq!(iso(Micros(253_402_300_800_000_000)), "10000-01-01T00:00:00Z");
+        assert_eq!(in_full(&WallTime { hour: 0, ..day(2026, 11, 20) }), "20 November 2026, 0:00");
+        assert_eq!(in_full(&WallTime { hour: 23, minute: 59, ..day(2026, 11, 20) }), "20 November 2026, 23:59");
     }
 
     #[test]

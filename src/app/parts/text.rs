@@ -4,7 +4,8 @@
 /// Writes `text` so that HTML takes it for nothing but text, in an element as in a quoted attribute.
 pub fn push_escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+    // Byte by byte: what is looked for is ASCII, which no other character's bytes contain.
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'&' => "&amp;",
@@ -122,8 +123,12 @@ fn find_code(text: &str) -> Option<(usize, usize)> {
 /// Where the first address in `text` begins and ends.
 fn find_link(text: &str) -> Option<(usize, usize)> {
     let mut from = 0;
-    while let Some(colon) = text[from..].find("://").map(|at| from + at) {
-        from = colon + 3;
+    while let Some(colon) = text[from..].find(':').map(|at| from + at) {
+        from = colon + 1;
+        if !text[from..].starts_with("//") {
+            continue;
+        }
+        from += 2;
         let before = &text[..colon];
         let Some(start) = scheme_start(before) else { continue };
         // "xhttp://" is no address.
@@ -176,6 +181,10 @@ fn trimmed(address: &str) -> usize {
 
 /// Writes what someone wrote: the inside of an element that keeps line breaks.
 pub fn push_text(out: &mut String, text: &str) {
+    // Most of what people write is one line of words.
+    if !text.bytes().any(|byte| matches!(byte, b'\n' | b'`' | b':')) && !text.starts_with('>') {
+        return push_escaped(out, text);
+    }
     for block in blocks(text) {
         match block {
             // A block begins and ends its own lines.

@@ -29,6 +29,7 @@ use axum::routing::{get, post};
 use leptos::config::LeptosOptions;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -81,12 +82,16 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .with_state(app.clone())
-        .layer(middleware::from_fn_with_state(app, bound_body))
-        .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
-        // Around everything that answers, so that no answer goes without its headers.
-        .layer(middleware::from_fn_with_state(security, security::guard))
-        .layer(middleware::from_fn(api::problem::shape))
-        .layer(middleware::from_fn_with_state(counting, trace))
+        // One after the other for each request, the first around all others. As one layer, of which a request needs one copy.
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(counting, trace))
+                .layer(middleware::from_fn(api::problem::shape))
+                // Around everything that answers, so that no answer goes without its headers.
+                .layer(middleware::from_fn_with_state(security, security::guard))
+                .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
+                .layer(middleware::from_fn_with_state(app, bound_body)),
+        )
 }
 
 /// A refusal as JSON, with its status; under `/api` it becomes a [problem](api::problem).
