@@ -1,7 +1,6 @@
 //! The hub: who listens to which room.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -111,7 +110,6 @@ pub(super) struct Inner {
     pub(super) rooms: DashMap<RoomId, Arc<Mutex<Room>>>,
     /// Every connection, by its person.
     users: DashMap<UserId, Vec<Arc<Connection>>>,
-    next: AtomicU64,
     queue_bytes: usize,
     sockets_per_user: usize,
     pub(super) grace: Duration,
@@ -127,7 +125,6 @@ impl Hub {
         Self(Arc::new(Inner {
             rooms: DashMap::new(),
             users: DashMap::new(),
-            next: AtomicU64::new(1),
             queue_bytes: wide(settings.queue_bytes),
             sockets_per_user: wide(settings.sockets_per_user),
             grace: Duration::from_secs(settings.presence_grace.into()),
@@ -145,8 +142,7 @@ impl Hub {
         if of_user.len() >= self.0.sockets_per_user {
             return Err(Refusal::TooMany);
         }
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(number, actor, self.0.queue_bytes));
+        let connection = Arc::new(Connection::new(actor, self.0.queue_bytes));
         of_user.push(Arc::clone(&connection));
         self.0.metrics.connections.inc();
         self.0.metrics.opened.inc();
@@ -161,7 +157,7 @@ impl Hub {
         let user = connection.actor.user;
         if let Some(mut of_user) = self.0.users.get_mut(&user) {
             let before = of_user.len();
-            of_user.retain(|other| other.number != connection.number);
+            of_user.retain(|other| !Arc::ptr_eq(other, connection));
             if of_user.len() < before {
                 self.0.metrics.connections.dec();
             }
@@ -220,8 +216,8 @@ impl Hub {
         let gone = self.with_known(room, |found| {
             let before = found.listeners.len();
             connection.hears_no_more(room);
-            found.listeners.retain(|other| other.number != connection.number);
-            found.lookers.retain(|other| other.number != connection.number);
+            found.listeners.retain(|other| !Arc::ptr_eq(other, connection));
+            found.lookers.retain(|other| !Arc::ptr_eq(other, connection));
             before > found.listeners.len() && found.here.went(user)
         });
         if gone == Some(true) {
