@@ -41,6 +41,9 @@ pub struct Counters {
     pub resynced: IntCounter,
     /// Rooms that a client was told to fetch anew.
     pub limited: IntCounter,
+    /// Times that what a client had missed of a room was told, by where it was.
+    pub replayed_from_memory: IntCounter,
+    pub replayed_from_database: IntCounter,
     /// Logins that were accepted, and refused.
     pub logins: IntCounter,
     pub refused_logins: IntCounter,
@@ -90,6 +93,11 @@ fn new(engine: &str) -> prometheus::Result<Counters> {
     build.set(1);
     registry.register(Box::new(build))?;
     let resyncs = family("snug_resyncs_total", "Catching up, by how: from the log, or the room fetched anew.", "how")?;
+    let replays = family(
+        "snug_replays_total",
+        "What a client had missed of a room, told anew: from memory, or read from the database.",
+        "from",
+    )?;
     let logins = family("snug_logins_total", "Logins tried, by outcome.", "outcome")?;
     let requests = family("snug_requests_total", "HTTP requests answered, by class of status.", "status")?;
     let latencies = || LATENCIES.to_vec();
@@ -109,6 +117,8 @@ fn new(engine: &str) -> prometheus::Result<Counters> {
         failures: counter("snug_commit_failures_total", "Transactions of the writer that failed.")?,
         resynced: resyncs.with_label_values(&["log"]),
         limited: resyncs.with_label_values(&["anew"]),
+        replayed_from_memory: replays.with_label_values(&["memory"]),
+        replayed_from_database: replays.with_label_values(&["database"]),
         logins: logins.with_label_values(&["accepted"]),
         refused_logins: logins.with_label_values(&["refused"]),
         hashes: counter("snug_password_hashes_total", "Passwords hashed, to keep or to check.")?,

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Output};
 
+use futures_util::future::join_all;
 use prometheus_parse::{Scrape, Value};
 use reqwest::Method;
-use snug::protocol::{Refusal, Seq};
+use snug::protocol::{Event, Refusal, Seq};
 
 use crate::support::{Engine, Program, Reply, TestApp, Visitor, eventually, message, new_id, on_both};
 
@@ -67,6 +68,34 @@ on_both! {
             gone.close().await;
         }
         eventually("the connections are counted out", async || (app.scrape().await.of("snug_connections") == 0.0).then_some(())).await;
+    }
+
+    async fn of_a_crowd_that_lost_the_same_server_one_reads_what_all_have_missed(app: TestApp) {
+        const CROWD: usize = 30;
+        let mut app = app;
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let mut speaker = ada.live().await;
+        let (seen, _) = speaker.say("general", "seen").await;
+        for n in 1..=20 {
+            speaker.say("general", &format!("missed {n}")).await;
+        }
+        app.restart().await;
+        let epoch = bob.epoch().await;
+        let mut crowd = join_all((0..CROWD).map(|_| bob.socket())).await;
+        let rooms = [("general", seen)];
+        join_all(crowd.iter_mut().map(|socket| socket.resume(epoch, &rooms))).await;
+        let mut speaker = ada.live().await;
+        speaker.say("general", "new").await;
+        for mut socket in crowd {
+            for n in 1..=20 {
+                let missed = socket.next_event().await;
+                assert!(matches!(&missed, Event::Message(message) if message.text == format!("missed {n}")), "{missed:?}");
+            }
+            socket.message("new").await;
+        }
+        let counted = app.scrape().await;
+        assert_eq!(counted.of("snug_replays_total{from=database}"), 1.0);
+        assert_eq!(counted.of("snug_replays_total{from=memory}"), CROWD as f64 - 1.0);
     }
 }
 

@@ -91,7 +91,6 @@ pub(super) struct Taken {
 /// A live connection, as the hub and the writer see it.
 #[derive(Debug)]
 pub struct Connection {
-    pub(super) number: u64,
     pub(super) actor: Actor,
     queue: Mutex<Queue>,
     queue_bytes: usize,
@@ -105,10 +104,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(number: u64, actor: Actor, queue_bytes: usize) -> Self {
+    pub(super) fn new(actor: Actor, queue_bytes: usize) -> Self {
         let rooms = Mutex::new(Some(Vec::new()));
         let (due, waker) = (AtomicBool::new(false), AtomicWaker::new());
-        Self { number, actor, queue: Mutex::default(), queue_bytes, due, waker, rooms, look: Mutex::new(None) }
+        Self { actor, queue: Mutex::default(), queue_bytes, due, waker, rooms, look: Mutex::new(None) }
     }
 
     /// Notes that it hears a room; false when it did already, or is gone.
@@ -222,7 +221,7 @@ mod tests {
     fn connection(queue_bytes: usize) -> Connection {
         let person = Person { user: "ada".to_owned(), name: None };
         let (user, account, login) = (UserId::fresh(), AccountId::fresh(), LoginId(Uuid::new_v4()));
-        Connection::new(1, Actor { user, account, login, person, admin: false, seen: Micros(0), until: None }, queue_bytes)
+        Connection::new(Actor { user, account, login, person, admin: false, seen: Micros(0), until: None }, queue_bytes)
     }
 
     fn event(seq: i64) -> Waiting {

@@ -1,25 +1,22 @@
 //! The hub: who listens to which room.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
+use tokio::sync::OwnedMutexGuard;
 
 use super::connection::{Closing, Connection, Waiting};
 use super::presence::Here;
+use super::tail::Tail;
 use crate::protocol::{Event, Presence, Refusal, Seq, Slug};
 use crate::server::chat::Actor;
 use crate::server::config::Settings;
 use crate::server::metrics::Metrics;
 use crate::server::store::rooms::Turn;
 use crate::server::store::{LoginId, RoomId, UserId};
-
-/// The end of a room's log that is kept in memory for those who come back: events and bytes.
-const TAIL_EVENTS: usize = 256;
-const TAIL_BYTES: usize = 64 * 1024;
 
 /// The lock, also after a panic elsewhere: what it guards is consistent between statements.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,9 +59,9 @@ pub(super) struct Room {
     /// Of those, the ones with the room on their screen.
     pub(super) lookers: Vec<Arc<Connection>>,
     pub(super) here: Here,
-    /// The latest events, without a gap; the last is `last`.
-    tail: VecDeque<(Seq, Utf8Bytes)>,
-    tail_bytes: usize,
+    tail: Tail,
+    /// Held by who reads the end of the log for the tail.
+    reading: Arc<tokio::sync::Mutex<()>>,
     /// The last event that was handed on.
     last: Seq,
     /// The last event that listeners were sent to the log for.
@@ -78,27 +75,10 @@ impl Room {
         self.listeners.is_empty() && self.here.is_empty()
     }
 
+    /// It is handed on now.
     fn remember(&mut self, seq: Seq, json: &Utf8Bytes) {
-        if self.last.next() != seq {
-            self.tail.clear();
-            self.tail_bytes = 0;
-        }
         self.last = seq;
-        self.tail_bytes += json.len();
-        self.tail.push_back((seq, json.clone()));
-        while self.tail.len() > TAIL_EVENTS || self.tail_bytes > TAIL_BYTES {
-            let Some((_, oldest)) = self.tail.pop_front() else { break };
-            self.tail_bytes -= oldest.len();
-        }
-    }
-
-    /// The events after `after` up to `to`, if they are all still here.
-    fn tail(&self, after: Seq, to: Seq) -> Option<Vec<(Seq, Utf8Bytes)>> {
-        let first = self.tail.front()?.0;
-        if first > after.next() || self.last < to {
-            return None;
-        }
-        Some(self.tail.iter().filter(|(seq, _)| *seq > after && *seq <= to).cloned().collect())
+        self.tail.push(seq, json);
     }
 }
 
@@ -111,7 +91,6 @@ pub(super) struct Inner {
     pub(super) rooms: DashMap<RoomId, Arc<Mutex<Room>>>,
     /// Every connection, by its person.
     users: DashMap<UserId, Vec<Arc<Connection>>>,
-    next: AtomicU64,
     queue_bytes: usize,
     sockets_per_user: usize,
     pub(super) grace: Duration,
@@ -127,7 +106,6 @@ impl Hub {
         Self(Arc::new(Inner {
             rooms: DashMap::new(),
             users: DashMap::new(),
-            next: AtomicU64::new(1),
             queue_bytes: wide(settings.queue_bytes),
             sockets_per_user: wide(settings.sockets_per_user),
             grace: Duration::from_secs(settings.presence_grace.into()),
@@ -145,8 +123,7 @@ impl Hub {
         if of_user.len() >= self.0.sockets_per_user {
             return Err(Refusal::TooMany);
         }
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(number, actor, self.0.queue_bytes));
+        let connection = Arc::new(Connection::new(actor, self.0.queue_bytes));
         of_user.push(Arc::clone(&connection));
         self.0.metrics.connections.inc();
         self.0.metrics.opened.inc();
@@ -161,7 +138,7 @@ impl Hub {
         let user = connection.actor.user;
         if let Some(mut of_user) = self.0.users.get_mut(&user) {
             let before = of_user.len();
-            of_user.retain(|other| other.number != connection.number);
+            of_user.retain(|other| !Arc::ptr_eq(other, connection));
             if of_user.len() < before {
                 self.0.metrics.connections.dec();
             }
@@ -220,8 +197,8 @@ impl Hub {
         let gone = self.with_known(room, |found| {
             let before = found.listeners.len();
             connection.hears_no_more(room);
-            found.listeners.retain(|other| other.number != connection.number);
-            found.lookers.retain(|other| other.number != connection.number);
+            found.listeners.retain(|other| !Arc::ptr_eq(other, connection));
+            found.lookers.retain(|other| !Arc::ptr_eq(other, connection));
             before > found.listeners.len() && found.here.went(user)
         });
         if gone == Some(true) {
@@ -322,9 +299,24 @@ impl Hub {
         });
     }
 
-    /// The end of a room's log from after `after` to `to`, if memory has all of it.
-    pub(super) fn tail(&self, room: RoomId, after: Seq, to: Seq) -> Option<Vec<(Seq, Utf8Bytes)>> {
-        self.with_known(room, |found| found.tail(after, to)).flatten()
+    /// What a room's log says after `after` up to `to`, if memory has all of it.
+    pub(super) fn tail(&self, room: RoomId, after: Seq, to: Seq) -> Option<Vec<Utf8Bytes>> {
+        self.with_known(room, |found| found.tail.between(after, to)).flatten()
+    }
+
+    /// Waits for whoever reads the end of a room's log now, and lets nobody else do so meanwhile; none when nobody listens, or
+    /// when what there is after `after` up to `to` is too much to be kept.
+    pub(super) async fn reading(&self, room: RoomId, after: Seq, to: Seq) -> Option<OwnedMutexGuard<()>> {
+        if !Tail::could_hold(after, to) {
+            return None;
+        }
+        let reading = self.with_known(room, |found| Arc::clone(&found.reading))?;
+        Some(reading.lock_owned().await)
+    }
+
+    /// Keeps what was read: all that a room's log says after `after` up to `to`.
+    pub(super) fn adopt(&self, room: RoomId, after: Seq, to: Seq, events: Vec<(Seq, Utf8Bytes)>) {
+        self.with_known(room, |found| found.tail.adopt(after, to, events));
     }
 
     /// Tells all connections of a person something beside the log.

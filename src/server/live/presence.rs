@@ -79,11 +79,11 @@ impl Hub {
     pub(super) fn look(&self, connection: &Arc<Connection>, room: Option<(RoomId, &Slug)>) {
         let before = std::mem::replace(&mut *lock(&connection.look), room.map(|(id, _)| id));
         if let Some(before) = before {
-            self.with_known(before, |found| found.lookers.retain(|other| other.number != connection.number));
+            self.with_known(before, |found| found.lookers.retain(|other| !Arc::ptr_eq(other, connection)));
         }
         let Some((id, slug)) = room else { return };
         self.with_known(id, |found| {
-            if found.listeners.iter().any(|listener| listener.number == connection.number) {
+            if found.listeners.iter().any(|listener| Arc::ptr_eq(listener, connection)) {
                 found.lookers.push(Arc::clone(connection));
                 found.here.slug = Some(slug.clone());
                 connection.tell(&Event::Presence(found.here.presence(slug)));

@@ -383,13 +383,34 @@ impl Session {
             out.add(json(&Event::Limited { room: slug.clone(), from: cursor.next(), to }));
             return Ok(());
         }
-        if let Some(tail) = self.hub().tail(room, cursor, to) {
-            tail.into_iter().for_each(|(_, json)| out.add(json));
-            return Ok(());
+        for event in self.missed(room, slug, cursor, to).await? {
+            out.add(event);
         }
-        let events = self.chat.replay(room, slug, cursor, to).await?;
-        events.iter().for_each(|event| out.add(json(event)));
         Ok(())
+    }
+
+    /// What the room's log says after `after` to `to`, from memory or from the database. Of those who lost the same server and
+    /// come back at once, one reads it; the others wait for that and find it in memory.
+    async fn missed(&self, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Utf8Bytes>, Refusal> {
+        let metrics = self.chat.metrics();
+        let mut tail = self.hub().tail(room, after, to);
+        let mut reading = None;
+        if tail.is_none() {
+            reading = self.hub().reading(room, after, to).await;
+            tail = reading.as_ref().and_then(|_| self.hub().tail(room, after, to));
+        }
+        if let Some(tail) = tail {
+            metrics.replayed_from_memory.inc();
+            return Ok(tail);
+        }
+        metrics.replayed_from_database.inc();
+        let events = self.chat.replay(room, slug, after, to).await?;
+        let events: Vec<_> = events.iter().filter_map(|event| Some((event.place()?.1, json(event)))).collect();
+        let missed = events.iter().map(|(_, json)| json.clone()).collect();
+        if reading.is_some() {
+            self.hub().adopt(room, after, to, events);
+        }
+        Ok(missed)
     }
 
     fn tell(&self, event: &Event) {
