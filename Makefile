@@ -80,7 +80,7 @@ fuzz: ## Try each parser of what strangers send with whatever there is, 60 s eac
 
 .PHONY: chaos
 chaos: ## Kill the server under load, 20 times on each engine.
-	$(TEST) && SNUG_DEV_KILL_ROUNDS=20 cargo test --features ssr --test kill -- --nocapture
+	$(TEST) && SNUG_DEV_CHAOS_ROUNDS=20 cargo test --features ssr --test crash -- --nocapture
 
 .PHONY: bench
 bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.
