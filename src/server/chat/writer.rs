@@ -308,7 +308,7 @@ impl Writer {
     async fn write(&self, batch: Vec<Write>) {
         match self.commit(&batch).await {
             // What one change cannot have must not sink the others: each on its own.
-            Err(error) if batch.len() > 1 && !error.is_away() => {
+            Err(error) if batch.len() > 1 && !error.is_away() && !error.is_full() => {
                 tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
                 for change in batch {
                     let alone = vec![change];
