@@ -39,8 +39,8 @@ container: static ## Try what the container holds, in an empty root, as nobody.
 
 .PHONY: lint
 lint: ## Format and clippy, warnings denied, for the server and for the browser.
-	$(BUILD) && cargo fmt --check
-	cargo clippy --features ssr --all-targets -- -D warnings
+	$(BUILD) && cargo fmt --all --check
+	cargo clippy --workspace --features ssr --all-targets -- -D warnings
 	cargo clippy --lib --features hydrate --target wasm32-unknown-unknown -- -D warnings
 
 .PHONY: unit
@@ -49,6 +49,7 @@ unit: ## Rust's tests, on SQLite and on a PostgreSQL that they start.
 
 .PHONY: e2e
 e2e: static ## The browser's tests, against the program that the container holds.
+	cargo build --package bad-network
 	$(TEST) && cd end2end && SNUG_DEV_BIN=$(CURDIR)/$(STATIC) npx playwright test
 
 .PHONY: test

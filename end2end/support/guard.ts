@@ -6,6 +6,8 @@ import type { BrowserContext } from '@playwright/test';
 export const REFUSED = /Failed to load resource: the server responded with a status of 4\d\d/;
 /** What it says while there is no server, or no network. */
 export const NO_SERVER = /WebSocket connection to '.*' failed|Failed to load resource: net::ERR_(CONNECTION|INTERNET|EMPTY|SOCKET|NETWORK)/;
+/** What it says where connections break in the midst of something. */
+export const BROKEN = /WebSocket connection to '.*' failed|Failed to load resource: net::ERR_/;
 
 /** What it says where scripts are off, or slow to come: no fault of the page. */
 const EARLY = /was preloaded using link preload but not used within a few seconds/;

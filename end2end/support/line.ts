@@ -51,6 +51,15 @@ export class Line {
     for (const { near, far } of this.pairs) far.unpipe(near);
   }
 
+  /** What stands is silent from now on, both ways and for good; the next one stands. */
+  lose(): void {
+    this.held = false;
+    for (const { near, far } of this.pairs) {
+      near.unpipe(far);
+      far.unpipe(near);
+    }
+  }
+
   /** All connections break, what is held up is lost, and no new one is taken. */
   async cut(): Promise<void> {
     this.held = false;

@@ -6,10 +6,11 @@
 import { type BrowserContextOptions, expect, test as base } from '@playwright/test';
 import { Guard } from './guard';
 import { Line } from './line';
+import { Network } from './network';
 import { Person, unused } from './person';
 import { Server } from './server';
 
-export { NO_SERVER, REFUSED } from './guard';
+export { BROKEN, NO_SERVER, REFUSED } from './guard';
 export { type Person, Room, alive, unused } from './person';
 export { expect };
 
@@ -22,6 +23,8 @@ interface World {
   guard: Guard;
   /** A line to the server that can be cut. */
   line: Line;
+  /** A way to the server that can be as bad as any. */
+  network: Network;
   /** Someone new, signed up, with a browser that has their login. */
   person: (name: string, options?: Options) => Promise<Person>;
 }
@@ -65,6 +68,12 @@ export const test = base.extend<World, Shared>({
     const line = await Line.make(server.url);
     await use(line);
     await line.cut();
+  },
+  network: async ({ server }, use, info) => {
+    const network = await Network.make(server.url);
+    info.annotations.push({ type: 'SNUG_DEV_NETWORK_SEED', description: network.seed });
+    await use(network);
+    network.end();
   },
   person: async ({ browser, server, guard }, use) => {
     const people: Person[] = [];

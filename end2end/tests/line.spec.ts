@@ -187,6 +187,22 @@ test.describe('a server that is restarted', () => {
   }
 });
 
+test('a handshake that nobody answers holds up no other', async ({ person, line }) => {
+  const ada = await person('ada', { baseURL: line.url });
+  const room = await ada.enter(await ada.makeRoom('Tea'));
+  await room.say('said before');
+  await room.hasLast('said before');
+  const asked = ada.page.waitForEvent('websocket');
+  line.hold();
+  line.sever();
+  await asked;
+  await expect(room.line).toHaveText(/^The line is down/);
+  line.lose();
+  await room.say('said meanwhile');
+  await room.hasLast('said before', 'said meanwhile');
+  await expect(room.line).toHaveText('');
+});
+
 test('a short interruption is not worth a word', async ({ person, line }) => {
   const ada = await person('ada', { baseURL: line.url });
   const room = await ada.enter(await ada.makeRoom('Tea'));
@@ -426,4 +442,16 @@ test.describe('a restored backup', () => {
     await expect.poll(() => room.texts()).toEqual(['in the backup', 'while it was restored']);
     expect(await ada.fresh(tea)).toEqual(['in the backup', 'while it was restored']);
   });
+});
+
+test('a page of a room that does not come is asked for again', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const cake = await ada.makeRoom('Cake');
+  await ada.say(cake, 'said in the other room');
+  const room = await ada.enter(tea);
+  let asked = 0;
+  await ada.page.route('**/actions/read_room', (route) => (++asked === 1 ? undefined : route.continue()));
+  await ada.page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${cake}"]`).click();
+  await expect(room.saying('said in the other room')).toHaveCount(1, { timeout: 40_000 });
 });

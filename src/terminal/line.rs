@@ -36,6 +36,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const WAITING: usize = 256;
 /// The largest event: a welcome that names very many rooms.
 const FRAME_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that are read at once. The library's 128 KiB would be taken from the start, and zeroed before each read: an event is smaller.
+const READ: usize = 8 * 1024;
 
 /// Closed by the server, which is being stopped: the next one is not far.
 const GOING_AWAY: u16 = 1001;
@@ -247,7 +249,8 @@ async fn open(dialer: &Dialer, token: &Token) -> Result<WebSocketStream<Box<dyn 
     let mut request = url.into_client_request().map_err(|error| failed(&error))?;
     request.headers_mut().insert(header::AUTHORIZATION, token.header());
     request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(super::AGENT));
-    let config = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
+    let config =
+        WebSocketConfig::default().read_buffer_size(READ).max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
     match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(answer)) if answer.status().as_u16() == 401 => Err(Gone::LoggedOut),

@@ -2,7 +2,7 @@
 //!
 //! What is known and what each event means is decided in [`state`], without a network or a clock; [`line`] keeps the socket, [`rest`]
 //! asks for pages, and [`session`] brings the three together. [`screen`] shows it on a whole terminal, [`plain`] as lines. Nothing
-//! that others wrote reaches a terminal but through [`safe`].
+//! that others wrote reaches a terminal but through [`safe`]. [`connect`] gives the session alone.
 
 mod address;
 pub mod ask;
@@ -25,11 +25,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::address::{Address, AddressError};
+pub use self::line::Heard;
 use self::login::Login;
 pub use self::login::{TOKEN_VARIABLE, USER_VARIABLE};
-use self::rest::{Rest, RestError};
-use self::session::Session;
-use self::state::Filling;
+use self::rest::{Rest, RestError, Token};
+pub use self::session::{Happened, Session};
+pub use self::state::Filling;
 use self::stream::{DialError, Dialer};
 use crate::protocol::api::Room;
 use crate::protocol::{Refusal, Slug};
@@ -204,6 +205,19 @@ async fn chat(options: &Options) -> Result<(), ChatError> {
     let outcome = outcome.await;
     let _late = timeout(FAREWELL, login.end(&rest)).await;
     outcome
+}
+
+/// A session at the server of this address, of whoever the token is of, with neither screen nor lines: for who calls
+/// [`Session::next`] and [`Session::apply`] by turns. A server that is not there is tried for as long as `patience`.
+///
+/// # Errors
+/// What is wrong with the address or the token, or that the server cannot be reached.
+pub async fn connect(url: &str, token: &str, filling: Filling, patience: Duration) -> Result<Session, ChatError> {
+    let token = Token::new(token).ok_or(ChatError::BadToken)?;
+    let dialer = Arc::new(Dialer::new(url.parse()?)?);
+    let rest = Rest::new(Arc::clone(&dialer), Some(token.clone()));
+    let login = patiently(patience, async || Login::by_token(&rest, token.clone()).await).await?;
+    Ok(Session::open(dialer, rest, &login, filling))
 }
 
 /// The room, as it is when one has joined it, if one is to.

@@ -1,17 +1,22 @@
 //! What the browser offers: time, chance, storage, requests.
 
+use std::time::Duration;
+
 use js_sys::{Date, Math, Object, Reflect};
-use leptos::prelude::{document, window};
+use leptos::prelude::{document, set_timeout_with_handle, window};
 use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Headers, RequestInit, Response};
+use web_sys::{AbortController, AbortSignal, Headers, RequestInit, Response};
 
 use super::outbox::Storage;
 use super::{json, wire};
 use crate::app::request::WallTime;
 use crate::app::time;
 use crate::protocol::{Micros, Refusal};
+
+/// How long an answer may take, all of it: browsers wait for minutes on a line that has died without a word.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// Milliseconds since 1970.
 pub fn now() -> u64 {
@@ -136,9 +141,20 @@ impl Storage for Local {
 /// Calls a server function: `body` is form-encoded, and what comes back is JSON.
 ///
 /// # Errors
-/// The server's refusal, or [`Refusal::Unavailable`] when it was not reached or not understood.
+/// The server's refusal, or [`Refusal::Unavailable`] when it was not reached in time or not understood.
 pub async fn post(endpoint: &str, body: &str) -> Result<String, Refusal> {
-    let response = request(endpoint, body).await.map_err(|_| Refusal::Unavailable)?;
+    let limit = AbortController::new().map_err(|_| Refusal::Unavailable)?;
+    let signal = limit.signal();
+    let late = set_timeout_with_handle(move || limit.abort(), ANSWER_WITHIN);
+    let answer = answer(endpoint, body, &signal).await;
+    if let Ok(late) = late {
+        late.clear();
+    }
+    answer
+}
+
+async fn answer(endpoint: &str, body: &str, signal: &AbortSignal) -> Result<String, Refusal> {
+    let response = request(endpoint, body, signal).await.map_err(|_| Refusal::Unavailable)?;
     let text = match response.text() {
         Ok(text) => JsFuture::from(text).await.ok().and_then(|text| text.as_string()),
         Err(_) => None,
@@ -147,7 +163,7 @@ pub async fn post(endpoint: &str, body: &str) -> Result<String, Refusal> {
     if response.ok() { Ok(text) } else { Err(json::parse(&text).map_or(Refusal::Unavailable, |json| wire::refusal(&json))) }
 }
 
-async fn request(endpoint: &str, body: &str) -> Result<Response, JsValue> {
+async fn request(endpoint: &str, body: &str, signal: &AbortSignal) -> Result<Response, JsValue> {
     let headers = Headers::new()?;
     headers.set("accept", "application/json")?;
     headers.set("content-type", "application/x-www-form-urlencoded")?;
@@ -155,6 +171,7 @@ async fn request(endpoint: &str, body: &str) -> Result<Response, JsValue> {
     init.set_method("POST");
     init.set_headers(&headers);
     init.set_body(&body.into());
+    init.set_signal(Some(signal));
     let response = JsFuture::from(window().fetch_with_str_and_init(&format!("/actions/{endpoint}"), &init)).await?;
     response.dyn_into()
 }

@@ -563,7 +563,9 @@ impl Live {
         let was_ready = state.ready;
         state.generation += 1;
         state.ready = false;
-        state.socket = None;
+        if let Some(socket) = state.socket.take() {
+            socket.give_up();
+        }
         if let Some(outbox) = &mut state.outbox {
             outbox.line_lost();
         }
@@ -676,6 +678,9 @@ impl Live {
 
     /// Drops the socket and makes another at once.
     fn reconnect(&self) {
+        if let Some(socket) = self.state.borrow_mut().socket.take() {
+            socket.give_up();
+        }
         self.hang_up();
         self.connect();
     }

@@ -18,7 +18,7 @@ pub enum Heard {
     Closed(u16),
 }
 
-/// A socket. Dropping it closes it, and it says nothing more.
+/// A socket. Dropping it closes it, as soon as it stands, and it says nothing more.
 pub struct Socket {
     socket: WebSocket,
     _opened: Closure<dyn FnMut(Event)>,
@@ -61,6 +61,12 @@ impl Socket {
             let _ = self.socket.send_with_str(&json::command(command));
         }
     }
+
+    /// Closes it, whether it stands or not: while one is on its way, browsers open no other to the same server (RFC 6455, section
+    /// 4.1), for minutes if nobody answers.
+    pub fn give_up(self) {
+        let _ = self.socket.close();
+    }
 }
 
 impl Drop for Socket {
@@ -69,7 +75,7 @@ impl Drop for Socket {
         self.socket.set_onmessage(None);
         self.socket.set_onclose(None);
         if self.socket.ready_state() == WebSocket::CONNECTING {
-            // Closed before it opens, it would be complained of.
+            // Closed before it opens, it would be complained of; who leaves a page needs no other.
             let socket = self.socket.clone();
             let close = Closure::once_into_js(move || socket.close());
             self.socket.set_onopen(Some(close.unchecked_ref()));
