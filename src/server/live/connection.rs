@@ -26,6 +26,10 @@ pub enum Closing {
     TooLarge,
     /// A frame that is no text.
     NotText,
+    /// A text that is no UTF-8.
+    NotUtf8,
+    /// Frames that are none by the WebSocket protocol.
+    Malformed,
     /// The server cannot serve it now.
     Fault,
 }
@@ -41,6 +45,8 @@ impl Closing {
             Self::Silent => (4409, "nothing came for too long"),
             Self::TooLarge => (1009, "that frame is larger than this server takes"),
             Self::NotText => (1003, "text frames only"),
+            Self::NotUtf8 => (1007, "that text is no UTF-8"),
+            Self::Malformed => (1002, "that breaks the WebSocket protocol"),
             Self::Fault => (1011, "the server cannot serve this connection now"),
         }
     }

@@ -8,6 +8,7 @@ mod connection;
 mod hub;
 mod presence;
 pub mod socket;
+pub mod wire;
 
 pub use connection::{Closing, Connection};
 pub use hub::{Hub, News};

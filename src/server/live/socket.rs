@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use governor::clock::Clock;
@@ -20,15 +20,13 @@ use uuid::Uuid;
 
 use super::connection::{Closing, Connection, Waiting};
 use super::hub::{Hub, json};
+use super::wire;
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
 use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, wait_for};
 use crate::server::store::RoomId;
 
 /// Bytes of a frame in which events are joined, about.
 const FRAME: usize = 64 * 1024;
-
-/// How long the end of a connection may take: the close frame, and the client's answer.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
@@ -52,8 +50,7 @@ pub struct Purpose {
 }
 
 impl Sockets {
-    /// Answers an upgrade whose login and origin have been checked. Buffers are small: most sockets are idle, and what an idle
-    /// one costs is what bounds how many there may be.
+    /// Answers an upgrade whose login and origin have been checked.
     ///
     /// # Errors
     /// [`Refusal::TooMany`].
@@ -62,15 +59,8 @@ impl Sockets {
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
         let registered = Registered::new(&self.chat, actor)?;
         let quota = command_quota(settings);
-        let upgrade = upgrade
-            .protocols([protocol::LINES])
-            .read_buffer_size(1024)
-            .write_buffer_size(16 * 1024)
-            .max_write_buffer_size(2 * 1024 * 1024)
-            .max_message_size(frame_max)
-            .max_frame_size(frame_max);
         let (chat, build, tasks) = (self.chat.clone(), Arc::clone(&self.build), self.tasks.clone());
-        Ok(upgrade.on_upgrade(move |socket| {
+        Ok(wire::upgrade(upgrade, frame_max, move |socket| {
             let lines = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == protocol::LINES.as_bytes());
             let session = Session {
                 cursors: HashMap::new(),
@@ -187,14 +177,7 @@ impl Session {
         if let Err(why) = self.serve(&mut socket).await {
             let (code, reason) = why.code();
             tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
-            let close = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
-            let farewell = async {
-                if socket.send(close).await.is_ok() {
-                    // Until the client has answered, what it was told may still be on its way.
-                    while let Some(Ok(_)) = socket.recv().await {}
-                }
-            };
-            let _late = timeout(FAREWELL, farewell).await;
+            wire::farewell(&mut socket, why).await;
         }
     }
 
@@ -228,19 +211,14 @@ impl Session {
         tokio::pin!(alarm);
         loop {
             tokio::select! {
-                frame = socket.recv() => {
-                    let frame = match frame {
-                        None => return Ok(()),
-                        Some(Err(error)) => return if is_too_large(error) { Err(Closing::TooLarge) } else { Ok(()) },
-                        Some(Ok(frame)) => frame,
-                    };
+                frame = wire::hear(socket) => {
+                    let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
                     match frame {
                         Frame::Text(text) => self.command(socket, text.as_str()).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
-                        Frame::Close(_) => return Ok(()),
-                        Frame::Ping(_) | Frame::Pong(_) => {}
+                        Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
                     }
                 }
                 () = connection.woken() => self.flush(socket).await?,
@@ -255,8 +233,7 @@ impl Session {
                     if program && ask <= now {
                         ask = now + quiet;
                         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
-                        // A client that is gone is found out by reading.
-                        let _gone = timeout(patience, socket.send(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                        timeout(patience, wire::say(socket, Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
@@ -296,16 +273,15 @@ impl Session {
         for frame in frames {
             let text = Utf8Bytes::try_from(frame).map_err(|_| Closing::Fault)?;
             let connection = &self.registered.connection;
-            let sending = timeout(patience, socket.send(Frame::Text(text)));
+            let sending = timeout(patience, wire::say(socket, Frame::Text(text)));
             tokio::pin!(sending);
             loop {
                 tokio::select! {
                     biased;
-                    sent = &mut sending => match sent {
-                        Err(_) => return Err(Closing::TooSlow),
-                        // The client is gone; reading says so next.
-                        Ok(_) => break,
-                    },
+                    sent = &mut sending => {
+                        sent.map_err(|_| Closing::TooSlow)?;
+                        break;
+                    }
                     // While it takes nothing: an ended login still ends it. What else waits is taken afterwards.
                     () = connection.woken() => {
                         woken = true;
@@ -512,8 +488,4 @@ impl Session {
         self.greeted = true;
         Ok(out.finish())
     }
-}
-
-fn is_too_large(error: axum::Error) -> bool {
-    error.into_inner().downcast_ref::<tungstenite::Error>().is_some_and(|error| matches!(error, tungstenite::Error::Capacity(_)))
 }

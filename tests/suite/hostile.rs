@@ -1,0 +1,141 @@
+//! Clients that break the protocol, or are slow on purpose: each is told what is wrong, none is waited for without end, and what they
+//! make the server hold is bounded. (Headers, bodies and frames that come byte by byte are in `strangers`.)
+
+use std::time::Duration;
+
+use snug::protocol::{Command, Event};
+use tokio::time::timeout;
+
+use crate::support::{Closed, Engine, PATIENCE, Person, Program, Socket, TestApp, Visitor, on_both, within};
+
+/// A client's frame, whose mask hides nothing.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = match payload.len() {
+        short @ 0..126 => vec![0x80 | u8::try_from(short).unwrap()],
+        long => [&[0x80 | 126][..], &u16::try_from(long).unwrap().to_be_bytes()].concat(),
+    };
+    [&[first], &*length, &[0; 4], payload].concat()
+}
+
+/// The first byte of frames: whole ones, and the first, a further and the last fragment of a text.
+const TEXT: u8 = 0x81;
+const FIRST: u8 = 0x01;
+const FURTHER: u8 = 0x00;
+const LAST: u8 = 0x80;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+
+on_both! {
+    async fn frames_that_break_the_protocol_end_the_socket_and_say_why(app: TestApp) {
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let mut listener = bob.live().await;
+        let half = vec![b'x'; 40_000];
+        for (what, bytes, code) in [
+            ("a reserved bit", frame(TEXT | 0x40, b"x"), 1002),
+            ("no mask", vec![TEXT, 1, b'x'], 1002),
+            ("a kind of data that there is not", frame(0x83, b"x"), 1002),
+            ("a kind of control that there is not", frame(0x8b, b"x"), 1002),
+            ("a ping in fragments", frame(PING & 0x0f, b"x"), 1002),
+            ("a ping that is too long", frame(PING, &[b'x'; 126]), 1002),
+            ("a fragment of nothing", frame(LAST, b"x"), 1002),
+            ("a message within another", [frame(FIRST, b"x"), frame(TEXT, b"y")].concat(), 1002),
+            ("a farewell of half a code", frame(CLOSE, &[3]), 1002),
+            ("a farewell with a code that nobody may say", frame(CLOSE, &1005_u16.to_be_bytes()), 1002),
+            ("a text that is no UTF-8", frame(TEXT, b"\xc3\x28"), 1007),
+            ("one in fragments", [frame(FIRST, b"\xc3"), frame(LAST, b"\x28")].concat(), 1007),
+            ("half a character", frame(TEXT, b"\xf0\x9f\x8c"), 1007),
+            ("a farewell that is no UTF-8", frame(CLOSE, b"\x03\xe8\xff"), 1007),
+            ("bytes", frame(0x82, b"x"), 1003),
+            ("a frame of more than there is", [&[TEXT, 0xff][..], &u64::MAX.to_be_bytes(), &[0; 4]].concat(), 1009),
+            ("a frame larger than allowed, of which nothing comes", [&[TEXT, 0xff][..], &65_537_u64.to_be_bytes(), &[0; 4]].concat(), 1009),
+            ("a message larger than allowed", [frame(FIRST, &half), frame(FURTHER, &half)].concat(), 1009),
+        ] {
+            let mut socket = ada.live().await;
+            socket.send_raw(&bytes).await;
+            assert_eq!(socket.closed().await, Closed(Some(code)), "{what}");
+        }
+        let mut socket = ada.live().await;
+        socket.say("general", "all is well").await;
+        listener.message("all is well").await;
+    }
+
+    async fn a_farewell_is_answered(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        for code in [1000_u16, 1001, 3000, 4999] {
+            let mut socket = ada.live().await;
+            socket.send_raw(&frame(CLOSE, &code.to_be_bytes())).await;
+            assert_eq!(socket.closed().await, Closed(Some(code)));
+        }
+    }
+
+    async fn a_message_in_pieces_is_a_message(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let ping = serde_json::to_vec(&Command::Ping).unwrap();
+        let (first, last) = ping.split_at(5);
+        let bytes = [frame(FIRST, first), frame(PING, b"between"), frame(FURTHER, b""), frame(LAST, last)].concat();
+        for byte in bytes {
+            socket.send_raw(&[byte]).await;
+        }
+        socket.until(|event| *event == Event::Pong).await;
+    }
+
+    async fn half_a_frame_and_half_a_message_are_silence(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.idle_timeout = 1).await;
+        let ada = app.sign_up("ada").await;
+        let mut half = ada.live().await;
+        half.send_raw(&frame(TEXT, &[b'x'; 1000])[..500]).await;
+        assert_eq!(half.closed().await, Closed(Some(4409)));
+        // Fragments, one after the other, of which none is the last.
+        let mut endless = ada.live().await;
+        endless.send_raw(&frame(FIRST, b"x")).await;
+        let fragments = async {
+            loop {
+                endless.send_raw(&frame(FURTHER, b"x")).await;
+                if let Ok(closed) = timeout(Duration::from_millis(50), endless.closed()).await {
+                    return closed;
+                }
+            }
+        };
+        assert_eq!(within(PATIENCE, "it is not waited for", fragments).await, Closed(Some(4409)));
+    }
+}
+
+/// A person at a server of its own, which takes everything as fast as it comes.
+async fn ada() -> (tempfile::TempDir, Program, Person) {
+    let data = tempfile::tempdir().unwrap();
+    let mut args = vec!["--data", data.path().to_str().unwrap()];
+    for limit in ["--sockets-per-user", "--sockets-per-minute", "--send-rate", "--send-burst"] {
+        args.extend([limit, "1000"]);
+    }
+    let program = Program::start(env!("CARGO_BIN_EXE_snug").as_ref(), &args);
+    let address = std::sync::Arc::new(std::sync::RwLock::new(program.address()));
+    let ada = Visitor::new(Visitor::client(), address, None).sign_up("ada").await;
+    (data, program, ada)
+}
+
+/// A frame's bytes are held until it is whole, and a message's: those that came, and no more than each may have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_are_never_whole_take_the_memory_of_frames() {
+    const SOCKETS: u64 = 200;
+    let (_data, program, ada) = ada().await;
+    let mut sockets: Vec<Socket> = Vec::new();
+    for _ in 0..SOCKETS {
+        sockets.push(ada.live().await);
+    }
+    let before = program.memory().1;
+    // A message of almost 128 KiB in two fragments, of which the last byte is missing.
+    let (first, second) = (frame(FIRST, &[b'x'; 65_000]), frame(FURTHER, &[b'x'; 65_000]));
+    for socket in &mut sockets {
+        socket.send_raw(&first).await;
+        socket.send_raw(&second[..second.len() - 1]).await;
+    }
+    // That byte, and as much again ten times.
+    for socket in &mut sockets {
+        socket.send_raw(b"x").await;
+        socket.send_raw(&second.repeat(10)).await;
+        assert_eq!(socket.closed().await, Closed(Some(1009)), "all of it is larger than a message may be");
+    }
+    let grown = program.memory().1.saturating_sub(before) / SOCKETS / 1024;
+    assert!(grown < 160, "{grown} KiB a socket");
+}
