@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use snug::protocol::{Command, Event};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{Closed, Engine, PATIENCE, Person, Program, Socket, TestApp, Visitor, on_both, within};
+use crate::support::{Closed, Engine, PATIENCE, Person, Program, Socket, TestApp, Visitor, eventually, on_both, within};
 
 /// A client's frame, whose mask hides nothing.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -24,6 +27,17 @@ const FURTHER: u8 = 0x00;
 const LAST: u8 = 0x80;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
+
+/// Asks for `path`, with headers of so many bytes in all; the answer, as far as it is said.
+async fn ask_with_headers(app: &TestApp, bytes: usize) -> String {
+    let (before, after) = ("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Anything: ", "\r\n\r\n");
+    let head = format!("{before}{}{after}", "a".repeat(bytes - before.len() - after.len()));
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    let _cut_off = stream.write_all(head.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _reset = within(PATIENCE, "the server hangs up", stream.read_to_end(&mut answer)).await;
+    String::from_utf8(answer).unwrap()
+}
 
 on_both! {
     async fn frames_that_break_the_protocol_end_the_socket_and_say_why(app: TestApp) {
@@ -57,6 +71,17 @@ on_both! {
         let mut socket = ada.live().await;
         socket.say("general", "all is well").await;
         listener.message("all is well").await;
+    }
+
+    async fn who_is_still_sending_is_told_what_was_wrong(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        // More than the network holds: who is cut off while it sends may not come to read why.
+        let fragments = frame(FURTHER, &[b'x'; 1000]).repeat(6_000);
+        for _ in 0..5 {
+            let mut socket = ada.live().await;
+            assert!(socket.send_raw(&[frame(FIRST, b"x"), fragments.clone()].concat()).await, "it is heard out");
+            assert_eq!(socket.closed().await, Closed(Some(1009)));
+        }
     }
 
     async fn a_farewell_is_answered(app: TestApp) {
@@ -98,6 +123,36 @@ on_both! {
             }
         };
         assert_eq!(within(PATIENCE, "it is not waited for", fragments).await, Closed(Some(4409)));
+    }
+
+    async fn who_asks_and_does_not_read_is_hung_up_on(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.write_timeout = 1).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut greedy = socket.connect(app.address()).await.unwrap();
+        // Far more than the kernel holds for it.
+        let requests = "GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        greedy.write_all(requests.as_bytes()).await.unwrap();
+        let cut_off = || async { SockRef::from(&greedy).take_error().unwrap() };
+        eventually("the server hangs up", cut_off).await;
+        // Who reads gets all of it.
+        let mut patient = TcpStream::connect(app.address()).await.unwrap();
+        let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        patient.write_all(format!("{requests}{last}").as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        within(3 * PATIENCE, "all is answered", patient.read_to_end(&mut answers)).await.unwrap();
+        assert_eq!(memchr::memmem::find_iter(&answers, b"HTTP/1.1 200").count(), 101);
+    }
+
+    async fn headers_may_be_as_large_as_the_limit_and_no_larger(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.header_max = 10_000).await;
+        let answer = ask_with_headers(&app, 10_000).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // Little more, more than is read at once, and far more than the network holds.
+        for bytes in [10_001, 20_000, 100_000, 1_000_000, 10_000_000] {
+            let answer = ask_with_headers(&app, bytes).await;
+            assert!(answer.starts_with("HTTP/1.1 431"), "{bytes} bytes: {answer:?}");
+        }
     }
 }
 

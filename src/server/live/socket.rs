@@ -233,7 +233,7 @@ impl Session {
                     if program && ask <= now {
                         ask = now + quiet;
                         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
-                        timeout(patience, wire::say(socket, Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                        timeout(patience, wire::say(socket, Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)??;
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
@@ -279,7 +279,7 @@ impl Session {
                 tokio::select! {
                     biased;
                     sent = &mut sending => {
-                        sent.map_err(|_| Closing::TooSlow)?;
+                        sent.map_err(|_| Closing::TooSlow)??;
                         break;
                     }
                     // While it takes nothing: an ended login still ends it. What else waits is taken afterwards.

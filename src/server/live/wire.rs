@@ -1,5 +1,6 @@
 //! What is WebSocket about a socket, whatever it is for: how it is opened, what is read from it, and how it is told that it ends.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -58,9 +59,15 @@ pub async fn hear(socket: &mut WebSocket) -> Result<Option<Frame>, Closing> {
     }
 }
 
-/// Sends a frame, all of it. That the client has gone is no error: [`hear`] says so next.
-pub async fn say(socket: &mut WebSocket, frame: Frame) {
-    let _gone = socket.send(frame).await;
+/// Sends a frame, all of it.
+///
+/// # Errors
+/// [`Closing::TooSlow`]. That the client has gone is no error: [`hear`] says so next.
+pub async fn say(socket: &mut WebSocket, frame: Frame) -> Result<(), Closing> {
+    match socket.send(frame).await.map_err(why) {
+        Err(Some(Closing::TooSlow)) => Err(Closing::TooSlow),
+        _ => Ok(()),
+    }
 }
 
 /// Tells the client why it ends, and waits a moment for its answer.
@@ -87,6 +94,8 @@ fn why(error: axum::Error) -> Option<Closing> {
         // Hung up without a close frame, or spoke after its own.
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => None,
         Error::Protocol(_) => Some(Closing::Malformed),
+        // It has taken nothing: see [`Stream`](crate::server::stream::Stream).
+        Error::Io(error) if error.kind() == ErrorKind::TimedOut => Some(Closing::TooSlow),
         _ => None,
     }
 }
