@@ -163,10 +163,43 @@ async fn ada() -> (tempfile::TempDir, Program, Person) {
     for limit in ["--sockets-per-user", "--sockets-per-minute", "--send-rate", "--send-burst"] {
         args.extend([limit, "1000"]);
     }
+    args.extend(["--write-timeout", "600"]);
     let program = Program::start(env!("CARGO_BIN_EXE_snug").as_ref(), &args);
     let address = std::sync::Arc::new(std::sync::RwLock::new(program.address()));
     let ada = Visitor::new(Visitor::client(), address, None).sign_up("ada").await;
     (data, program, ada)
+}
+
+/// What is told again is read from the log as it is sent: not all at once, for who does not take it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_missed_much_and_does_not_read_it_makes_the_server_hold_little_of_it() {
+    const SOCKETS: u64 = 20;
+    let (_data, program, ada) = ada().await;
+    let mut speaker = ada.live().await;
+    let (first, _) = speaker.say("general", "the first").await;
+    // 16 kB each, so 16 MB in all.
+    let text = "🌱".repeat(4000);
+    for _ in 0..999 {
+        speaker.say("general", &text).await;
+    }
+    let epoch = ada.epoch().await;
+    let headers = [("origin", &*ada.origin()), ("cookie", &*ada.cookies())];
+    let before = program.memory().0;
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        let mut socket = Socket::connect_narrow(program.address(), "/ws", &headers).await.unwrap();
+        // The welcome comes first, with what is told again behind it.
+        socket.resume(epoch, &[("general", first)]).await;
+        sockets.push(socket);
+    }
+    let grown = program.memory().0.saturating_sub(before) / SOCKETS / 1024;
+    assert!(grown < 4 * 1024, "{grown} KiB a socket");
+    // And who reads gets all of it.
+    let mut seqs = Vec::new();
+    while seqs.len() < 999 {
+        seqs.extend(sockets[0].next_event().await.place().map(|(_, seq)| seq.0));
+    }
+    assert_eq!(seqs, (first.0 + 1..=first.0 + 999).collect::<Vec<_>>());
 }
 
 /// A frame's bytes are held until it is whole, and a message's: those that came, and no more than each may have.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::hub::lock;
-use crate::protocol::{Event, Seq};
+use crate::protocol::{Event, Refusal, Seq};
 use crate::server::chat::Actor;
 use crate::server::store::RoomId;
 
@@ -49,6 +49,13 @@ impl Closing {
             Self::Malformed => (1002, "that breaks the WebSocket protocol"),
             Self::Fault => (1011, "the server cannot serve this connection now"),
         }
+    }
+}
+
+impl From<Refusal> for Closing {
+    /// Of what the connection itself needs, and cannot have now: what its client asked for is refused by an event.
+    fn from(_: Refusal) -> Self {
+        Self::Fault
     }
 }
 

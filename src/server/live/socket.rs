@@ -28,6 +28,9 @@ use crate::server::store::RoomId;
 /// Bytes of a frame in which events are joined, about.
 const FRAME: usize = 64 * 1024;
 
+/// Events of a log that are read at once: half a MiB, when all are as long as a text may be by default.
+const PIECE: i64 = 32;
+
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
 
@@ -156,11 +159,17 @@ impl Outgoing {
         }
     }
 
-    fn finish(mut self) -> Vec<Bytes> {
+    /// What is to be sent now.
+    fn take(&mut self) -> Vec<Bytes> {
         if !self.buffer.is_empty() {
-            self.frames.push(self.buffer.freeze());
+            self.frames.push(self.buffer.split().freeze());
         }
-        self.frames
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Whether there is as much as a frame holds.
+    fn is_enough(&self) -> bool {
+        self.buffer.len() + self.frames.iter().map(Bytes::len).sum::<usize>() >= FRAME
     }
 }
 
@@ -197,8 +206,7 @@ impl Session {
         let mut heard = Instant::now() + HELLO.min(idle);
         if let Some(room) = self.purpose.room.clone() {
             heard = Instant::now() + idle;
-            let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
-            self.send(socket, frames).await?;
+            self.hello(socket, BTreeMap::new(), None).await?;
             self.look(Some(&room)).await;
         }
         let quiet = idle / 3;
@@ -261,9 +269,9 @@ impl Session {
         }
         if behind && self.greeted {
             self.chat.metrics().resynced.inc();
-            self.catch_up(&mut out).await.map_err(|_| Closing::Fault)?;
+            self.catch_up(socket, &mut out).await?;
         }
-        self.send(socket, out.finish()).await?;
+        self.send(socket, out.take()).await?;
         taken.closing.map_or(Ok(()), Err)
     }
 
@@ -323,7 +331,7 @@ impl Session {
     }
 
     /// Reads what is missing, of every room: who is a member of what, and from each cursor to the log's end.
-    async fn catch_up(&mut self, out: &mut Outgoing) -> Result<(), Refusal> {
+    async fn catch_up(&mut self, socket: &mut WebSocket, out: &mut Outgoing) -> Result<(), Closing> {
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
@@ -335,7 +343,7 @@ impl Session {
             let slug = row.slug().map_err(fault)?;
             // A room joined meanwhile: from the join on.
             let cursor = self.cursors.get(&row.id).copied().unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1));
-            self.replay(row.id, &slug, cursor, row.last(), out).await?;
+            self.replay(socket, row.id, &slug, cursor, row.last(), out).await?;
             self.slugs.insert(slug, row.id);
         }
         for id in parted {
@@ -348,8 +356,17 @@ impl Session {
         Ok(())
     }
 
-    /// What the room's log says after `cursor` to `to`; or [`Event::Limited`] where that is too much.
-    async fn replay(&mut self, room: RoomId, slug: &Slug, cursor: Seq, to: Seq, out: &mut Outgoing) -> Result<(), Refusal> {
+    /// What the room's log says after `cursor` to `to`; or [`Event::Limited`] where that is too much. It is sent as it is read, so that
+    /// who does not take it makes the server hold a [`PIECE`] of it.
+    async fn replay(
+        &mut self,
+        socket: &mut WebSocket,
+        room: RoomId,
+        slug: &Slug,
+        mut cursor: Seq,
+        to: Seq,
+        out: &mut Outgoing,
+    ) -> Result<(), Closing> {
         self.cursors.insert(room, cursor.max(to));
         if cursor >= to {
             return Ok(());
@@ -361,11 +378,22 @@ impl Session {
         }
         if let Some(tail) = self.hub().tail(room, cursor, to) {
             tail.into_iter().for_each(|(_, json)| out.add(json));
-            return Ok(());
+            return self.send_enough(socket, out).await;
         }
-        let events = self.chat.replay(room, slug, cursor, to).await?;
-        events.iter().for_each(|event| out.add(json(event)));
+        while cursor < to {
+            let until = to.min(Seq(cursor.0 + PIECE));
+            let events = self.chat.replay(room, slug, cursor, until).await?;
+            events.iter().for_each(|event| out.add(json(event)));
+            drop(events);
+            self.send_enough(socket, out).await?;
+            cursor = until;
+        }
         Ok(())
+    }
+
+    /// Sends what is on its way, if it is enough for a frame.
+    async fn send_enough(&self, socket: &mut WebSocket, out: &mut Outgoing) -> Result<(), Closing> {
+        if out.is_enough() { self.send(socket, out.take()).await } else { Ok(()) }
     }
 
     fn tell(&self, event: &Event) {
@@ -398,8 +426,7 @@ impl Session {
         let actor = self.me().clone();
         match command {
             Command::Hello { rooms, epoch, look } => {
-                let frames = self.hello(rooms, epoch).await.map_err(|_| Closing::Fault)?;
-                self.send(socket, frames).await?;
+                self.hello(socket, rooms, epoch).await?;
                 self.look(look.as_ref()).await;
             }
             Command::Ping => self.tell(&Event::Pong),
@@ -447,13 +474,13 @@ impl Session {
     }
 
     /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named.
-    async fn hello(&mut self, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<Vec<Bytes>, Refusal> {
+    async fn hello(&mut self, socket: &mut WebSocket, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<(), Closing> {
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
         }
         let rooms = self.chat.joined(user).await?;
-        let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, _>>()?;
+        let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, Refusal>>()?;
         let mut out = Outgoing::new(self.lines);
         out.add(json(&Event::Welcome {
             user: self.me().person.user.clone(),
@@ -474,7 +501,7 @@ impl Session {
                     out.add(json(&Event::Limited { room: slug.clone(), from: Seq(1), to: last }));
                     self.cursors.insert(row.id, last);
                 }
-                Some(seq) => self.replay(row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
+                Some(seq) => self.replay(socket, row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
                 None => {
                     self.cursors.insert(row.id, last);
                 }
@@ -486,6 +513,6 @@ impl Session {
             self.refuse(Some(slug), Refusal::NotMember);
         }
         self.greeted = true;
-        Ok(out.finish())
+        self.send(socket, out.take()).await
     }
 }
