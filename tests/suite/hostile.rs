@@ -1,7 +1,7 @@
 //! Clients that break the protocol, or are slow on purpose: each is told what is wrong, none is waited for without end, and what they
 //! make the server hold is bounded. (Headers, bodies and frames that come byte by byte are in `strangers`.)
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use snug::protocol::{Command, Event};
 use socket2::SockRef;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{Closed, Engine, PATIENCE, Person, Program, Socket, TestApp, Visitor, eventually, on_both, within};
+use crate::support::{Closed, Engine, PATIENCE, Person, Program, Socket, TestApp, Visitor, eventually, message, on_both, within};
 
 /// A client's frame, whose mask hides nothing.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -123,6 +123,22 @@ on_both! {
             }
         };
         assert_eq!(within(PATIENCE, "it is not waited for", fragments).await, Closed(Some(4409)));
+    }
+
+    async fn a_flood_is_heard_no_faster_than_is_allowed(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| {
+            (settings.command_rate, settings.send_rate, settings.send_burst) = (10, 10, 10);
+        }).await;
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let (mut flood, mut listener) = (ada.live().await, bob.live().await);
+        let start = Instant::now();
+        // 60 at once, and 20 a second: what is beyond is not read before its time, even if there is nothing to answer.
+        flood.send_raw(&frame(0x8a, b"unasked").repeat(200)).await;
+        let (id, command) = message("general", "after the flood");
+        flood.send(&command).await;
+        listener.say("general", "nobody else is slowed").await;
+        flood.acknowledged(id).await;
+        assert!(start.elapsed() > Duration::from_secs(2), "{:?}", start.elapsed());
     }
 
     async fn who_asks_and_does_not_read_is_hung_up_on(engine: Engine) {

@@ -22,7 +22,7 @@ use super::connection::{Closing, Connection, Waiting};
 use super::hub::{Hub, json};
 use super::wire;
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
-use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, wait_for};
+use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
 
 /// Bytes of a frame in which events are joined, about.
@@ -61,14 +61,15 @@ impl Sockets {
         let settings = self.chat.settings();
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
         let registered = Registered::new(&self.chat, actor)?;
-        let quota = command_quota(settings);
+        let (commands, frames) = (command_quota(settings), frame_quota(settings));
         let (chat, build, tasks) = (self.chat.clone(), Arc::clone(&self.build), self.tasks.clone());
         Ok(wire::upgrade(upgrade, frame_max, move |socket| {
             let lines = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == protocol::LINES.as_bytes());
             let session = Session {
                 cursors: HashMap::new(),
                 slugs: HashMap::new(),
-                commands: RateLimiter::direct(quota),
+                commands: RateLimiter::direct(commands),
+                frames: RateLimiter::direct(frames),
                 greeted: false,
                 purpose,
                 lines,
@@ -118,6 +119,7 @@ struct Session {
     cursors: HashMap<RoomId, Seq>,
     slugs: HashMap<Slug, RoomId>,
     commands: DefaultDirectRateLimiter,
+    frames: DefaultDirectRateLimiter,
 }
 
 /// Frames on their way out.
@@ -217,12 +219,18 @@ impl Session {
         // anew for every event would cost more than the event.
         let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
         tokio::pin!(alarm);
+        let mut deaf = false;
         loop {
             tokio::select! {
-                frame = wire::hear(socket) => {
+                frame = wire::hear(socket), if !deaf => {
                     let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
+                    // Who floods is heard no faster than is allowed: what it says meanwhile waits in the network, and then with itself.
+                    if let Err(not_until) = self.frames.check() {
+                        deaf = true;
+                        alarm.as_mut().reset(Instant::now() + not_until.wait_time_from(self.frames.clock().now()));
+                    }
                     match frame {
                         Frame::Text(text) => self.command(socket, text.as_str()).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
@@ -231,6 +239,7 @@ impl Session {
                 }
                 () = connection.woken() => self.flush(socket).await?,
                 () = &mut alarm => {
+                    deaf = false;
                     let now = Instant::now();
                     if over.is_some_and(|over| over <= now) {
                         return Err(Closing::LoginEnded);
