@@ -82,8 +82,12 @@ fuzz: ## Try each parser of what strangers send with whatever there is, 60 s eac
 chaos: ## Kill the server under load, 20 times on each engine.
 	$(TEST) && SNUG_DEV_KILL_ROUNDS=20 cargo test --features ssr --test kill -- --nocapture
 
+.PHONY: autobahn
+autobahn: ## Try WebSocket by the Autobahn suite, which needs a Python 2.7.
+	cargo test --features ssr --test autobahn -- --nocapture
+
 .PHONY: bench
-bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.
+bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up, hostile clients. SECTION=… for one.
 	cargo bench --features ssr --bench load -- $(SECTION)
 
 .PHONY: lighthouse
