@@ -83,8 +83,12 @@ fuzz: ## Try each parser of what strangers send with whatever there is, 60 s eac
 chaos: ## Kill the server under load, 20 times on each engine; stop it for 30 s; fill its disk; take its database away.
 	$(TEST) && SNUG_DEV_CHAOS_ROUNDS=20 SNUG_DEV_CHAOS_STOP=30 cargo test --features ssr --test crash -- --nocapture
 
+.PHONY: autobahn
+autobahn: ## Try WebSocket by the Autobahn suite, which needs a Python 2.7.
+	cargo test --features ssr --test autobahn -- --nocapture
+
 .PHONY: bench
-bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.
+bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up, hostile clients. SECTION=… for one.
 	cargo bench --features ssr --bench load -- $(SECTION)
 
 .PHONY: lighthouse

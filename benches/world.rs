@@ -11,25 +11,56 @@ use crate::Bench;
 use crate::program::Program;
 use crate::wire::Http;
 
-/// A server on a data folder of its own, with limits that no benchmark meets.
+/// A server on a data folder of its own.
 pub struct World {
     pub server: Program,
     data: TempDir,
+    limits: &'static [&'static str],
 }
 
+/// Limits that no benchmark meets, whose people come all at once and from one machine.
+const LIFTED: [&str; 16] = [
+    "--send-rate",
+    "1000000",
+    "--send-burst",
+    "1000000",
+    "--command-rate",
+    "1000000",
+    "--sign-ups-per-address",
+    "1000000",
+    "--sockets-per-minute",
+    "1000000",
+    "--sockets-per-address",
+    "1000000",
+    "--sockets-per-user",
+    "1000",
+    "--idle-timeout",
+    "3600",
+];
+
 impl World {
-    /// On an empty SQLite database.
+    /// On an empty SQLite database, with limits that no benchmark meets.
     #[must_use]
     pub fn start(bench: &Bench) -> Self {
+        Self::with(bench, &LIFTED)
+    }
+
+    /// On an empty SQLite database, with the limits that there are by default.
+    #[must_use]
+    pub fn with_usual_limits(bench: &Bench) -> Self {
+        Self::with(bench, &[])
+    }
+
+    fn with(bench: &Bench, limits: &'static [&'static str]) -> Self {
         let data = tempfile::Builder::new().prefix("snug-bench-").tempdir().expect("a temporary folder");
-        Self { server: serve(bench, &data), data }
+        Self { server: program(bench, &data, limits), data, limits }
     }
 
     /// The same people and rooms in a new process, which has hashed no passwords yet (19 MiB each).
     #[must_use]
     pub fn restarted(self, bench: &Bench) -> Self {
         assert!(self.server.terminate().success(), "it ends in order");
-        Self { server: serve(bench, &self.data), data: self.data }
+        Self { server: program(bench, &self.data, self.limits), ..self }
     }
 
     #[must_use]
@@ -52,17 +83,15 @@ impl World {
     }
 }
 
-/// A server on this data folder.
+/// A server on this data folder, with limits that no benchmark meets.
 #[must_use]
 pub fn serve(bench: &Bench, data: &TempDir) -> Program {
+    program(bench, data, &LIFTED)
+}
+
+fn program(bench: &Bench, data: &TempDir, limits: &[&str]) -> Program {
     let mut command = Command::new(&bench.program);
-    command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(data.path());
-    // All of its people come at once, and from one machine.
-    for limit in ["send-rate", "send-burst", "command-rate", "sign-ups-per-address", "sockets-per-minute", "sockets-per-address"]
-    {
-        command.args([format!("--{limit}"), "1000000".to_owned()]);
-    }
-    command.args(["--sockets-per-user", "1000", "--idle-timeout", "3600"]);
+    command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(data.path()).args(limits);
     Program::run(command)
 }
 

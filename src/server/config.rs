@@ -320,6 +320,8 @@ settings! {
         text_max ("SNUG_TEXT_MAX") = 4000, 1 to 16000;
         /// Bytes in a frame from a client.
         frame_max ("SNUG_FRAME_MAX") = 65536, 1024 to 1048576;
+        /// Bytes in the headers of a request, with its first line.
+        header_max ("SNUG_HEADER_MAX") = 32768, 8192 to 65536;
         /// Bytes in the body of a request.
         body_max ("SNUG_BODY_MAX") = 65536, 1024 to 1048576;
         /// Messages a person may send a second, on average.
@@ -360,7 +362,7 @@ settings! {
         body_timeout ("SNUG_BODY_TIMEOUT") = 20, 1 to 600;
         /// Seconds after which a live connection from which nothing came is closed.
         idle_timeout ("SNUG_IDLE_TIMEOUT") = 75, 1 to 3600;
-        /// Seconds that a live connection may take nothing before it is closed.
+        /// Seconds that a connection may take nothing of what it is sent before it is closed.
         write_timeout ("SNUG_WRITE_TIMEOUT") = 30, 1 to 600;
         /// Seconds that a stopping server waits for requests under way.
         shutdown_timeout ("SNUG_SHUTDOWN_TIMEOUT") = 10, 0 to 600;

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod operator;
 mod serve;
 pub mod store;
+pub mod stream;
 pub mod web;
 
 pub use serve::{Running, StartError, start};

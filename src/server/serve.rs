@@ -13,8 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leptos::config::LeptosOptions;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,11 +26,12 @@ use super::live::Closing;
 use super::live::socket::Sockets;
 use super::operator;
 use super::store::{Store, StoreError};
+use super::stream::Stream;
 use super::web::{self, Assets, Peer};
 use crate::protocol::Micros;
 
-/// Bytes that the kernel may hold for a client that reads slowly. Beyond, the server's own bounded queue counts.
-const SEND_BUFFER: usize = 128 * 1024;
+/// Bytes that a connection holds of what it reads and writes, each, about: it waits for more room before it takes more of an answer.
+const BUFFER: usize = 64 * 1024;
 
 /// How often sessions whose time is over are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -245,7 +245,10 @@ async fn accept(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(settings.header_timeout.into()))
-        .max_buf_size(64 * 1024);
+        // The buffer alone is no limit: it grows past its bound where there is more to be read at once.
+        .max_header_size(usize::try_from(settings.header_max).unwrap_or(BUFFER))
+        .max_buf_size(BUFFER);
+    let patience = Duration::from_secs(settings.write_timeout.into());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -253,6 +256,7 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let stream = Stream::new(stream, patience);
                 connections.spawn(connection(stream, peer, router.clone(), builder.clone(), stopping.clone()));
             }
             Err(error) => {
@@ -264,10 +268,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, builder: http1::Builder, stopping: CancellationToken) {
-    // Without it the last part of a page waits for an acknowledgement, 40 ms long.
-    let _unset = stream.set_nodelay(true);
-    let _unset = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+async fn connection(stream: Stream, peer: SocketAddr, router: Router, builder: http1::Builder, stopping: CancellationToken) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));

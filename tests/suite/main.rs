@@ -10,6 +10,7 @@ mod admin;
 mod api;
 mod backup;
 mod finding;
+mod hostile;
 mod idle;
 mod limits;
 mod log;

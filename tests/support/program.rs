@@ -87,6 +87,17 @@ impl Program {
         self.child.id()
     }
 
+    /// Bytes of memory that it has in RAM, and the most that it ever had.
+    #[must_use]
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let kilobytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a process has memory");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
+        };
+        (kilobytes("VmRSS:"), kilobytes("VmHWM:"))
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub fn log(&self) -> String {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use snug::protocol::{Command, Event, RoomState, Seq};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -118,6 +119,11 @@ impl Socket {
     /// A frame of bytes.
     pub async fn send_binary(&mut self, bytes: &[u8]) {
         self.ws.send(Message::binary(bytes.to_vec())).await.expect("the socket takes a frame");
+    }
+
+    /// Bytes as they are, whatever they are as frames; whether the server has not hung up meanwhile.
+    pub async fn send_raw(&mut self, bytes: &[u8]) -> bool {
+        self.ws.get_mut().write_all(bytes).await.is_ok()
     }
 
     /// Sends without waiting for the network: for frames that should arrive together.

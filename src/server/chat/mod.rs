@@ -32,7 +32,7 @@ use self::passwords::Passwords;
 pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
 use self::throttle::Throttles;
-pub use self::throttle::{Allowance, BURST_SECONDS, command_quota, wait_for};
+pub use self::throttle::{Allowance, BURST_SECONDS, command_quota, frame_quota, wait_for};
 use self::tokens::Tokens;
 pub(super) use self::writer::Reply;
 pub use self::writer::Sent;

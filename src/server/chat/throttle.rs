@@ -49,6 +49,15 @@ pub fn command_quota(settings: &Settings) -> Quota {
     Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_SECONDS))
 }
 
+/// What a connection may say in all: commands and messages, as many of each as are taken, and whatever else is a frame.
+#[must_use]
+pub fn frame_quota(settings: &Settings) -> Quota {
+    let rate = settings.command_rate.saturating_add(settings.send_rate);
+    let burst = settings.command_rate.saturating_mul(BURST_SECONDS.get()).saturating_add(settings.send_burst);
+    let [rate, burst] = [rate, burst].map(|count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
+    Quota::per_second(rate).allow_burst(burst)
+}
+
 /// So many at once, which come back evenly over `per`.
 fn quota(count: u32, per: Duration) -> Quota {
     let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);

@@ -10,7 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use futures_util::task::AtomicWaker;
 
 use super::hub::lock;
-use crate::protocol::{Event, Seq};
+use crate::protocol::{Event, Refusal, Seq};
 use crate::server::chat::Actor;
 use crate::server::store::RoomId;
 
@@ -29,6 +29,10 @@ pub enum Closing {
     TooLarge,
     /// A frame that is no text.
     NotText,
+    /// A text that is no UTF-8.
+    NotUtf8,
+    /// Frames that are none by the WebSocket protocol.
+    Malformed,
     /// The server cannot serve it now.
     Fault,
 }
@@ -44,8 +48,17 @@ impl Closing {
             Self::Silent => (4409, "nothing came for too long"),
             Self::TooLarge => (1009, "that frame is larger than this server takes"),
             Self::NotText => (1003, "text frames only"),
+            Self::NotUtf8 => (1007, "that text is no UTF-8"),
+            Self::Malformed => (1002, "that breaks the WebSocket protocol"),
             Self::Fault => (1011, "the server cannot serve this connection now"),
         }
+    }
+}
+
+impl From<Refusal> for Closing {
+    /// Of what the connection itself needs, and cannot have now: what its client asked for is refused by an event.
+    fn from(_: Refusal) -> Self {
+        Self::Fault
     }
 }
 

@@ -9,6 +9,7 @@ mod hub;
 mod presence;
 pub mod socket;
 mod tail;
+pub mod wire;
 
 pub use connection::{Closing, Connection};
 pub use hub::{Hub, News};

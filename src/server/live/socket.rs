@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
 use governor::clock::Clock;
@@ -20,15 +20,16 @@ use uuid::Uuid;
 
 use super::connection::{Closing, Connection, Waiting};
 use super::hub::{Hub, json};
+use super::wire;
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
-use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, now, room_state, wait_for};
+use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
 
 /// Bytes of a frame in which events are joined, about.
 const FRAME: usize = 64 * 1024;
 
-/// How long the end of a connection may take: the close frame, and the client's answer.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Events of a log that are read at once: half a MiB, when all are as long as a text may be by default.
+const PIECE: i64 = 32;
 
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
@@ -56,8 +57,7 @@ pub struct Purpose {
 }
 
 impl Sockets {
-    /// Answers an upgrade whose login and origin have been checked. Buffers are small: most sockets are idle, and what an idle
-    /// one costs is what bounds how many there may be.
+    /// Answers an upgrade whose login and origin have been checked.
     ///
     /// # Errors
     /// [`Refusal::TooMany`].
@@ -65,21 +65,15 @@ impl Sockets {
         let settings = self.chat.settings();
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
         let registered = Registered::new(&self.chat, actor)?;
-        let quota = command_quota(settings);
-        let upgrade = upgrade
-            .protocols([protocol::LINES])
-            .read_buffer_size(1024)
-            .write_buffer_size(16 * 1024)
-            .max_write_buffer_size(2 * 1024 * 1024)
-            .max_message_size(frame_max)
-            .max_frame_size(frame_max);
+        let (commands, frames) = (command_quota(settings), frame_quota(settings));
         let (chat, build, tasks) = (self.chat.clone(), Arc::clone(&self.build), self.tasks.clone());
-        Ok(upgrade.on_upgrade(move |socket| {
+        Ok(wire::upgrade(upgrade, frame_max, move |socket| {
             let lines = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == protocol::LINES.as_bytes());
             let session = Session {
                 cursors: HashMap::new(),
                 slugs: HashMap::new(),
-                commands: RateLimiter::direct(quota),
+                commands: RateLimiter::direct(commands),
+                frames: RateLimiter::direct(frames),
                 greeted: false,
                 purpose,
                 lines,
@@ -129,6 +123,7 @@ struct Session {
     cursors: HashMap<RoomId, Seq>,
     slugs: HashMap<Slug, RoomId>,
     commands: DefaultDirectRateLimiter,
+    frames: DefaultDirectRateLimiter,
 }
 
 /// Frames on their way out.
@@ -171,11 +166,17 @@ impl Outgoing {
         }
     }
 
-    fn finish(mut self) -> Vec<Utf8Bytes> {
+    /// What is to be sent now.
+    fn take(&mut self) -> Vec<Utf8Bytes> {
         if !self.buffer.is_empty() {
-            self.frames.push(self.buffer.into());
+            self.frames.push(std::mem::take(&mut self.buffer).into());
         }
-        self.frames
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Whether there is as much as a frame holds.
+    fn is_enough(&self) -> bool {
+        self.buffer.len() + self.frames.iter().map(|frame| frame.len()).sum::<usize>() >= FRAME
     }
 }
 
@@ -192,14 +193,7 @@ impl Session {
         if let Err(why) = self.serve(&mut socket).await {
             let (code, reason) = why.code();
             tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
-            let close = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
-            let farewell = async {
-                if socket.send(close).await.is_ok() {
-                    // Until the client has answered, what it was told may still be on its way.
-                    while let Some(Ok(_)) = socket.recv().await {}
-                }
-            };
-            let _late = timeout(FAREWELL, farewell).await;
+            wire::farewell(&mut socket, why).await;
         }
     }
 
@@ -220,8 +214,7 @@ impl Session {
         let mut doubted = false;
         if let Some(room) = self.purpose.room.clone() {
             heard = Instant::now() + idle;
-            let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
-            self.send(socket, frames).await?;
+            self.hello(socket, BTreeMap::new(), None).await?;
             self.look(Some(&room)).await;
         }
         let quiet = idle / 3;
@@ -232,26 +225,28 @@ impl Session {
         // anew for every event would cost more than the event.
         let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
         tokio::pin!(alarm);
+        let mut deaf = false;
         loop {
             tokio::select! {
-                frame = socket.recv() => {
-                    let frame = match frame {
-                        None => return Ok(()),
-                        Some(Err(error)) => return if is_too_large(error) { Err(Closing::TooLarge) } else { Ok(()) },
-                        Some(Ok(frame)) => frame,
-                    };
+                frame = wire::hear(socket), if !deaf => {
+                    let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
                     doubted = false;
+                    // Who floods is heard no faster than is allowed: what it says meanwhile waits in the network, and then with itself.
+                    if let Err(not_until) = self.frames.check() {
+                        deaf = true;
+                        alarm.as_mut().reset(Instant::now() + not_until.wait_time_from(self.frames.clock().now()));
+                    }
                     match frame {
                         Frame::Text(text) => self.command(socket, text.as_str()).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
-                        Frame::Close(_) => return Ok(()),
-                        Frame::Ping(_) | Frame::Pong(_) => {}
+                        Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
                     }
                 }
                 () = connection.woken() => self.flush(socket).await?,
                 () = &mut alarm => {
+                    deaf = false;
                     let now = Instant::now();
                     if over.is_some_and(|over| over <= now) {
                         return Err(Closing::LoginEnded);
@@ -265,8 +260,7 @@ impl Session {
                     if program && ask <= now {
                         ask = now + quiet;
                         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
-                        // A client that is gone is found out by reading.
-                        let _gone = timeout(patience, socket.send(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)?;
+                        timeout(patience, wire::say(socket, Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)??;
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
@@ -294,9 +288,9 @@ impl Session {
         }
         if behind && self.greeted {
             self.chat.metrics().resynced.inc();
-            self.catch_up(&mut out).await.map_err(|_| Closing::Fault)?;
+            self.catch_up(socket, &mut out).await?;
         }
-        self.send(socket, out.finish()).await?;
+        self.send(socket, out.take()).await?;
         taken.closing.map_or(Ok(()), Err)
     }
 
@@ -305,16 +299,15 @@ impl Session {
         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
         for frame in frames {
             let connection = &self.registered.connection;
-            let sending = timeout(patience, socket.send(Frame::Text(frame)));
+            let sending = timeout(patience, wire::say(socket, Frame::Text(frame)));
             tokio::pin!(sending);
             loop {
                 tokio::select! {
                     biased;
-                    sent = &mut sending => match sent {
-                        Err(_) => return Err(Closing::TooSlow),
-                        // The client is gone; reading says so next.
-                        Ok(_) => break,
-                    },
+                    sent = &mut sending => {
+                        sent.map_err(|_| Closing::TooSlow)??;
+                        break;
+                    }
                     // While it takes nothing: an ended login still ends it. What else waits is taken afterwards.
                     () = connection.woken() => {
                         woken = true;
@@ -356,7 +349,7 @@ impl Session {
     }
 
     /// Reads what is missing, of every room: who is a member of what, and from each cursor to the log's end.
-    async fn catch_up(&mut self, out: &mut Outgoing) -> Result<(), Refusal> {
+    async fn catch_up(&mut self, socket: &mut WebSocket, out: &mut Outgoing) -> Result<(), Closing> {
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
@@ -368,7 +361,7 @@ impl Session {
             let slug = row.slug().map_err(fault)?;
             // A room joined meanwhile: from the join on.
             let cursor = self.cursors.get(&row.id).copied().unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1));
-            self.replay(row.id, &slug, cursor, row.last(), out).await?;
+            self.replay(socket, row.id, &slug, cursor, row.last(), out).await?;
             self.slugs.insert(slug, row.id);
         }
         for id in parted {
@@ -381,8 +374,17 @@ impl Session {
         Ok(())
     }
 
-    /// What the room's log says after `cursor` to `to`; or [`Event::Limited`] where that is too much.
-    async fn replay(&mut self, room: RoomId, slug: &Slug, cursor: Seq, to: Seq, out: &mut Outgoing) -> Result<(), Refusal> {
+    /// What the room's log says after `cursor` to `to`; or [`Event::Limited`] where that is too much. It is sent as it is read, so that
+    /// who does not take it makes the server hold a [`PIECE`] of it.
+    async fn replay(
+        &mut self,
+        socket: &mut WebSocket,
+        room: RoomId,
+        slug: &Slug,
+        cursor: Seq,
+        to: Seq,
+        out: &mut Outgoing,
+    ) -> Result<(), Closing> {
         self.cursors.insert(room, cursor.max(to));
         if cursor >= to {
             return Ok(());
@@ -392,34 +394,45 @@ impl Session {
             out.add(json(&Event::Limited { room: slug.clone(), from: cursor.next(), to }));
             return Ok(());
         }
-        for event in self.missed(room, slug, cursor, to).await? {
-            out.add(event);
+        let (hub, metrics) = (self.hub().clone(), self.chat.metrics());
+        let mut tail = hub.tail(room, cursor, to);
+        // Of those who lost the same server and come back at once, one reads what memory can hold; the others wait for that.
+        let mut reading = None;
+        if tail.is_none() {
+            reading = hub.reading(room, cursor, to).await;
+            tail = reading.as_ref().and_then(|_| hub.tail(room, cursor, to));
+        }
+        if let Some(tail) = tail {
+            metrics.replayed_from_memory.inc();
+            tail.into_iter().for_each(|json| out.add(json));
+            drop(reading);
+            return self.send_enough(socket, out).await;
+        }
+        metrics.replayed_from_database.inc();
+        let (mut after, mut read) = (cursor, Vec::new());
+        while after < to {
+            let until = to.min(Seq(after.0 + PIECE));
+            for event in self.chat.replay(room, slug, after, until).await? {
+                let json = json(&event);
+                out.add(json.clone());
+                read.extend(event.place().filter(|_| reading.is_some()).map(|(_, seq)| (seq, json)));
+            }
+            if out.is_enough() {
+                // More than memory keeps; and nobody waits for a client that may be slow.
+                (reading, read) = (None, Vec::new());
+                self.send(socket, out.take()).await?;
+            }
+            after = until;
+        }
+        if reading.is_some() {
+            hub.adopt(room, cursor, to, read);
         }
         Ok(())
     }
 
-    /// What the room's log says after `after` to `to`, from memory or from the database. Of those who lost the same server and
-    /// come back at once, one reads it; the others wait for that and find it in memory.
-    async fn missed(&self, room: RoomId, slug: &Slug, after: Seq, to: Seq) -> Result<Vec<Utf8Bytes>, Refusal> {
-        let metrics = self.chat.metrics();
-        let mut tail = self.hub().tail(room, after, to);
-        let mut reading = None;
-        if tail.is_none() {
-            reading = self.hub().reading(room, after, to).await;
-            tail = reading.as_ref().and_then(|_| self.hub().tail(room, after, to));
-        }
-        if let Some(tail) = tail {
-            metrics.replayed_from_memory.inc();
-            return Ok(tail);
-        }
-        metrics.replayed_from_database.inc();
-        let events = self.chat.replay(room, slug, after, to).await?;
-        let events: Vec<_> = events.iter().filter_map(|event| Some((event.place()?.1, json(event)))).collect();
-        let missed = events.iter().map(|(_, json)| json.clone()).collect();
-        if reading.is_some() {
-            self.hub().adopt(room, after, to, events);
-        }
-        Ok(missed)
+    /// Sends what is on its way, if it is enough for a frame.
+    async fn send_enough(&self, socket: &mut WebSocket, out: &mut Outgoing) -> Result<(), Closing> {
+        if out.is_enough() { self.send(socket, out.take()).await } else { Ok(()) }
     }
 
     fn tell(&self, event: &Event) {
@@ -452,8 +465,7 @@ impl Session {
         let actor = self.me().clone();
         match command {
             Command::Hello { rooms, epoch, look } => {
-                let frames = self.hello(rooms, epoch).await.map_err(|_| Closing::Fault)?;
-                self.send(socket, frames).await?;
+                self.hello(socket, rooms, epoch).await?;
                 self.look(look.as_ref()).await;
             }
             Command::Ping => self.tell(&Event::Pong),
@@ -501,13 +513,13 @@ impl Session {
     }
 
     /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named.
-    async fn hello(&mut self, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<Vec<Utf8Bytes>, Refusal> {
+    async fn hello(&mut self, socket: &mut WebSocket, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<(), Closing> {
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
         }
         let rooms = self.chat.joined(user).await?;
-        let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, _>>()?;
+        let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, Refusal>>()?;
         let mut out = Outgoing::new(self.lines);
         out.add(json(&Event::Welcome {
             user: self.me().person.user.clone(),
@@ -528,7 +540,7 @@ impl Session {
                     out.add(json(&Event::Limited { room: slug.clone(), from: Seq(1), to: last }));
                     self.cursors.insert(row.id, last);
                 }
-                Some(seq) => self.replay(row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
+                Some(seq) => self.replay(socket, row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
                 None => {
                     self.cursors.insert(row.id, last);
                 }
@@ -540,10 +552,6 @@ impl Session {
             self.refuse(Some(slug), Refusal::NotMember);
         }
         self.greeted = true;
-        Ok(out.finish())
+        self.send(socket, out.take()).await
     }
-}
-
-fn is_too_large(error: axum::Error) -> bool {
-    error.into_inner().downcast_ref::<tungstenite::Error>().is_some_and(|error| matches!(error, tungstenite::Error::Capacity(_)))
 }
