@@ -83,7 +83,7 @@ chaos: ## Kill the server under load, 20 times on each engine.
 	$(TEST) && SNUG_DEV_KILL_ROUNDS=20 cargo test --features ssr --test kill -- --nocapture
 
 .PHONY: bench
-bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.
+bench: release ## Measure: fan-out beside a bare peer, sends, sockets, a restart under a crowd, pages, history, start-up. SECTION=… for one.
 	cargo bench --features ssr --bench load -- $(SECTION)
 
 .PHONY: lighthouse
