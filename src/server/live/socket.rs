@@ -183,41 +183,51 @@ impl Session {
         &self.registered.connection.actor
     }
 
-    async fn run(mut self, mut socket: WebSocket) {
-        if let Err(why) = self.serve(&mut socket).await {
-            let (code, reason) = why.code();
-            tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
-            let close = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
-            let farewell = async {
-                if socket.send(close).await.is_ok() {
-                    // Until the client has answered, what it was told may still be on its way.
-                    while let Some(Ok(_)) = socket.recv().await {}
-                }
-            };
-            let _late = timeout(FAREWELL, farewell).await;
+    #[expect(clippy::manual_async_fn, reason = "what an `async fn` is given it keeps twice")]
+    fn run(mut self, mut socket: WebSocket) -> impl Future<Output = ()> + Send {
+        async move {
+            if let Err(why) = self.serve(&mut socket).await {
+                let (code, reason) = why.code();
+                tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
+                let close = Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+                let farewell = async {
+                    if socket.send(close).await.is_ok() {
+                        // Until the client has answered, what it was told may still be on its way.
+                        while let Some(Ok(_)) = socket.recv().await {}
+                    }
+                };
+                let _late = timeout(FAREWELL, farewell).await;
+            }
         }
     }
 
-    /// Until the client goes (`Ok`), or the server ends it.
-    async fn serve(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+    /// What comes before the client has said anything.
+    async fn begin(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
         // The login may have ended between its check and now; from here on the hub tells.
         match self.chat.actor(self.me().login).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(Closing::LoginEnded),
             Err(_) => return Err(Closing::Fault),
         }
+        if let Some(room) = self.purpose.room.clone() {
+            let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
+            self.send(socket, frames).await?;
+            self.look(Some(&room)).await;
+        }
+        Ok(())
+    }
+
+    /// Until the client goes (`Ok`), or the server ends it. What a socket seldom does is boxed, here and in what this calls: an idle
+    /// one, as most are, keeps no room for it.
+    async fn serve(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+        Box::pin(self.begin(socket)).await?;
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
         let connection = Arc::clone(&self.registered.connection);
         // A token's login is over by itself, and its socket with it.
         let over =
             self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
-        let mut heard = Instant::now() + HELLO.min(idle);
-        if let Some(room) = self.purpose.room.clone() {
-            heard = Instant::now() + idle;
-            let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
-            self.send(socket, frames).await?;
-            self.look(Some(&room)).await;
-        }
+        // Whose room is named in the address need not say hello.
+        let mut heard = Instant::now() + if self.purpose.room.is_some() { idle } else { HELLO.min(idle) };
         let quiet = idle / 3;
         let mut ask = Instant::now() + quiet;
         let program = self.purpose.program;
@@ -237,7 +247,7 @@ impl Session {
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
                     match frame {
-                        Frame::Text(text) => self.command(socket, text.as_str()).await?,
+                        Frame::Text(text) => Box::pin(self.command(socket, text.as_str())).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
                         Frame::Close(_) => return Ok(()),
                         Frame::Ping(_) | Frame::Pong(_) => {}
@@ -284,7 +294,7 @@ impl Session {
         }
         if behind && self.greeted {
             self.chat.metrics().resynced.inc();
-            self.catch_up(&mut out).await.map_err(|_| Closing::Fault)?;
+            Box::pin(self.catch_up(&mut out)).await.map_err(|_| Closing::Fault)?;
         }
         self.send(socket, out.finish()).await?;
         taken.closing.map_or(Ok(()), Err)
@@ -537,4 +547,20 @@ impl Session {
 
 fn is_too_large(error: axum::Error) -> bool {
     error.into_inner().downcast_ref::<tungstenite::Error>().is_some_and(|error| matches!(error, tungstenite::Error::Capacity(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what a function of two arguments returns.
+    fn size<A, B, T>(_: impl FnOnce(A, B) -> T) -> usize {
+        size_of::<T>()
+    }
+
+    #[test]
+    fn a_socket_that_is_idle_keeps_no_room_for_what_it_does_not_do() {
+        let bytes = size(Session::run);
+        assert!(bytes <= 1700, "{bytes}");
+    }
 }
