@@ -88,7 +88,7 @@ autobahn: ## Try WebSocket by the Autobahn suite, which needs a Python 2.7.
 	cargo test --features ssr --test autobahn -- --nocapture
 
 .PHONY: bench
-bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up, hostile clients. SECTION=… for one.
+bench: release ## Measure: fan-out beside a bare peer, sends, sockets, a restart under a crowd, pages, history, start-up, hostile clients. SECTION=… for one.
 	cargo bench --features ssr --bench load -- $(SECTION)
 
 .PHONY: lighthouse

@@ -82,7 +82,7 @@ pub fn measure(bench: &Bench) {
         let people = world.people(HONEST + ACCOUNTS).await;
         let mut rows = Vec::new();
         for kind in kinds {
-            world = world.restarted(bench);
+            world = world.restarted().await;
             rows.push(row(bench, &world, kind, &people).await);
         }
         rows

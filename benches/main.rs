@@ -1,14 +1,20 @@
 //! What Snug costs: `cargo bench --features ssr --bench load [-- SECTION…]` measures the release program named by `SNUG_DEV_BIN`
-//! (`target/release/snug`) and prints a table for each section: `fanout`, `sends`, `sockets`, `pages`, `start`, `hostile`; all
+//! (`target/release/snug`) and prints a table for each section: `fanout`, `sends`, `sockets`, `crowd`, `pages`, `history`, `start`, `hostile`; all
 //! without one.
 //!
 //! The load comes from this process over loopback, on one thread; it shares the machine with the server, so its own CPU time is
 //! in the tables. It parses no more of a frame than it counts. `--quick` takes a tenth of everything, to try the benchmarks out.
 
+mod crowd;
 mod fanout;
+mod history;
 mod hostile;
 mod pages;
 mod peer;
+mod population;
+#[path = "../tests/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod postgres;
 mod process;
 #[path = "../tests/support/program.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -53,16 +59,18 @@ fn main() {
     process::raise_file_limit();
     let bench = Bench { program, quick: args.iter().any(|arg| arg == "--quick") };
     let wanted: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !arg.starts_with("--")).collect();
-    let sections: [Section; 6] = [
+    let sections: [Section; 8] = [
         ("start", start::measure),
         ("pages", pages::measure),
+        ("history", history::measure),
         ("sockets", sockets::measure),
+        ("crowd", crowd::measure),
         ("fanout", fanout::measure),
         ("sends", sends::measure),
         ("hostile", hostile::measure),
     ];
     if let Some(unknown) = wanted.iter().find(|name| sections.iter().all(|(section, _)| section != *name)) {
-        eprintln!("there is no section {unknown}; there are start, pages, sockets, fanout, sends, hostile");
+        eprintln!("there is no section {unknown}; there are {}", sections.map(|(section, _)| section).join(", "));
         std::process::exit(2);
     }
     println!("{}, {}\n", process::machine(), process::version(&bench.program));

@@ -8,7 +8,7 @@ use crate::{Bench, process};
 
 const MESSAGES: usize = 50;
 /// Connections that ask at once, each kept alive.
-const CONNECTIONS: usize = 4;
+pub const CONNECTIONS: usize = 4;
 
 pub fn measure(bench: &Bench) {
     let requests = bench.scaled(20_000) / CONNECTIONS * CONNECTIONS;
@@ -54,7 +54,7 @@ pub fn measure(bench: &Bench) {
 }
 
 /// Asks for a page so often; the bytes of its body.
-async fn ask(world: &World, path: &str, head: &str, requests: usize) -> usize {
+pub async fn ask(world: &World, path: &str, head: &str, requests: usize) -> usize {
     let asking = (0..CONNECTIONS).map(|_| async {
         let mut http = Http::connect(world.address()).await;
         let mut bytes = 0;

@@ -12,18 +12,34 @@ const TICK: Duration = Duration::from_millis(10);
 /// The CPU time that a process has used, in the kernel and outside, by all its threads, ended ones too.
 #[must_use]
 pub fn cpu(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    cpu_of(pid).expect("the process runs")
+}
+
+/// The same of a process that may have ended.
+#[must_use]
+pub fn cpu_of(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it, in parentheses, may have spaces.
     let (_, fields) = stat.rsplit_once(')').expect("the form that proc(5) describes");
     let ticks: u32 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().expect("ticks")).sum();
-    TICK * ticks
+    Some(TICK * ticks)
 }
 
 /// Memory that a process has in RAM, in bytes.
 #[must_use]
 pub fn resident(pid: u32) -> u64 {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that it ever had there, in bytes.
+#[must_use]
+pub fn peak_resident(pid: u32) -> u64 {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a process has memory");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::wire::Http;
-use crate::world::{World, run, serve, thousands};
+use crate::world::{World, folder, run, serve, thousands};
 use crate::{Bench, process};
 
 const TIMES: usize = 11;
@@ -35,10 +35,6 @@ pub fn measure(bench: &Bench) {
         size as f64 / 1024.0 / 1024.0,
     );
     visits(bench);
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("snug-bench-").tempdir().expect("a temporary folder")
 }
 
 fn median(times: &mut [Duration]) -> Duration {

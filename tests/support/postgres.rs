@@ -104,6 +104,12 @@ impl Postgres {
         while !lines.recv_timeout(PATIENCE).expect("PostgreSQL does so in time").contains(awaited) {}
     }
 
+    /// Whether its programs are there.
+    #[must_use]
+    pub fn is_there() -> bool {
+        find_programs().is_some()
+    }
+
     /// The URL of a new, empty database.
     pub async fn database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
@@ -193,22 +199,23 @@ impl Postgres {
     }
 }
 
-/// The folder of PostgreSQL's programs: `SNUG_DEV_PG_BIN`, or where `PATH` has them, or Debian's newest.
 fn programs() -> PathBuf {
+    find_programs().expect("PostgreSQL's programs (initdb, postgres) are needed: install its server, or set SNUG_DEV_PG_BIN")
+}
+
+/// The folder of PostgreSQL's programs: `SNUG_DEV_PG_BIN`, or where `PATH` has them, or Debian's newest.
+fn find_programs() -> Option<PathBuf> {
     let complete = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file());
     if let Some(folder) = std::env::var_os("SNUG_DEV_PG_BIN").map(PathBuf::from) {
         assert!(complete(&folder), "SNUG_DEV_PG_BIN={} lacks initdb or postgres", folder.display());
-        return folder;
+        return Some(folder);
     }
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut debian: Vec<(u32, PathBuf)> =
         debian.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))).collect();
     debian.sort();
-    std::env::split_paths(&on_path)
-        .chain(debian.into_iter().rev().map(|(_, folder)| folder))
-        .find(complete)
-        .expect("PostgreSQL's programs (initdb, postgres, pg_isready) are needed: install its server, or set SNUG_DEV_PG_BIN")
+    std::env::split_paths(&on_path).chain(debian.into_iter().rev().map(|(_, folder)| folder)).find(complete)
 }
 
 fn free_port() -> u16 {

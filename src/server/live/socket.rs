@@ -189,34 +189,44 @@ impl Session {
         &self.registered.connection.actor
     }
 
-    async fn run(mut self, mut socket: WebSocket) {
-        if let Err(why) = self.serve(&mut socket).await {
-            let (code, reason) = why.code();
-            tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
-            wire::farewell(&mut socket, why).await;
+    #[expect(clippy::manual_async_fn, reason = "what an `async fn` is given it keeps twice")]
+    fn run(mut self, mut socket: WebSocket) -> impl Future<Output = ()> + Send {
+        async move {
+            if let Err(why) = self.serve(&mut socket).await {
+                let (code, reason) = why.code();
+                tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
+                wire::farewell(&mut socket, why).await;
+            }
         }
     }
 
-    /// Until the client goes (`Ok`), or the server ends it.
-    async fn serve(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+    /// What comes before the client has said anything.
+    async fn begin(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
         // The login may have ended between its check and now; from here on the hub tells.
         match self.chat.actor(self.me().login).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(Closing::LoginEnded),
             Err(_) => return Err(Closing::Fault),
         }
+        if let Some(room) = self.purpose.room.clone() {
+            self.hello(socket, BTreeMap::new(), None).await?;
+            self.look(Some(&room)).await;
+        }
+        Ok(())
+    }
+
+    /// Until the client goes (`Ok`), or the server ends it. What a socket seldom does is boxed, here and in what this calls: an idle
+    /// one, as most are, keeps no room for it.
+    async fn serve(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+        Box::pin(self.begin(socket)).await?;
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
         let connection = Arc::clone(&self.registered.connection);
         // A token's login is over by itself, and its socket with it.
         let over =
             self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
-        let mut heard = Instant::now() + HELLO.min(idle);
+        // Whose room is named in the address need not say hello.
+        let mut heard = Instant::now() + if self.purpose.room.is_some() { idle } else { HELLO.min(idle) };
         let mut doubted = false;
-        if let Some(room) = self.purpose.room.clone() {
-            heard = Instant::now() + idle;
-            self.hello(socket, BTreeMap::new(), None).await?;
-            self.look(Some(&room)).await;
-        }
         let quiet = idle / 3;
         let mut ask = Instant::now() + quiet;
         let program = self.purpose.program;
@@ -239,7 +249,7 @@ impl Session {
                         alarm.as_mut().reset(Instant::now() + not_until.wait_time_from(self.frames.clock().now()));
                     }
                     match frame {
-                        Frame::Text(text) => self.command(socket, text.as_str()).await?,
+                        Frame::Text(text) => Box::pin(self.command(socket, text.as_str())).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
                         Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
                     }
@@ -288,7 +298,7 @@ impl Session {
         }
         if behind && self.greeted {
             self.chat.metrics().resynced.inc();
-            self.catch_up(socket, &mut out).await?;
+            Box::pin(self.catch_up(socket, &mut out)).await?;
         }
         self.send(socket, out.take()).await?;
         taken.closing.map_or(Ok(()), Err)
@@ -553,5 +563,21 @@ impl Session {
         }
         self.greeted = true;
         self.send(socket, out.take()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what a function of two arguments returns.
+    fn size<A, B, T>(_: impl FnOnce(A, B) -> T) -> usize {
+        size_of::<T>()
+    }
+
+    #[test]
+    fn a_socket_that_is_idle_keeps_no_room_for_what_it_does_not_do() {
+        let bytes = size(Session::run);
+        assert!(bytes <= 1700, "{bytes}");
     }
 }
