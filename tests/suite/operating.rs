@@ -153,8 +153,8 @@ async fn a_full_disk_of_postgres_is_told_as_one() {
     let mut app = TestApp::start(Engine::Postgres).await;
     let bot = app.register("bot").await;
     app.stop().await;
-    let full = "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space left' USING ERRCODE = 'disk_full'; END $$;
-         CREATE TRIGGER full BEFORE INSERT ON messages FOR EACH STATEMENT EXECUTE FUNCTION full()";
+    let full = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space left' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON messages FOR EACH STATEMENT EXECUTE FUNCTION no_room()";
     app.sql(full).await.unwrap();
     app.start_again().await;
     let message = serde_json::json!({ "id": new_id(), "text": "is there room?" });
