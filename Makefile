@@ -79,7 +79,7 @@ fuzz: ## Try each parser of what strangers send with whatever there is, 60 s eac
 	done
 
 .PHONY: chaos
-chaos: ## Kill the server under load, 20 times on each engine.
+chaos: ## Kill the server under load, 20 times on each engine; fill its disk; take its database away.
 	$(TEST) && SNUG_DEV_CHAOS_ROUNDS=20 cargo test --features ssr --test crash -- --nocapture
 
 .PHONY: bench

@@ -131,7 +131,7 @@ impl Configured {
 
 fn health(settings: &Settings) -> ExitCode {
     match snug::server::health::check(settings.addr) {
-        Ok(()) => print("ready\n"),
+        Ok(said) => print(&format!("{said}\n")),
         Err(error) => stop(&error),
     }
 }
@@ -162,7 +162,8 @@ fn serve(settings: Settings) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return stop(&error),
     };
-    log_to_stderr(settings.log_format, "warn,snug=info");
+    // What fails in the session store is said by who asked it, and what PostgreSQL tells each connection is in its own log.
+    log_to_stderr(settings.log_format, "warn,snug=info,tower_sessions_core=off,sqlx::postgres::notice=off");
     raise_file_limit();
     runtime.block_on(run(settings))
 }
@@ -175,6 +176,11 @@ fn stop(error: &dyn std::error::Error) -> ExitCode {
 
 async fn run(settings: Settings) -> ExitCode {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        eprintln!("snug: signals cannot be heard");
+        return ExitCode::FAILURE;
+    };
+    // By default the end of the process: a file that may not grow (`ulimit -f`) is to be an error like a full disk.
+    let Ok(_heard) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) else {
         eprintln!("snug: signals cannot be heard");
         return ExitCode::FAILURE;
     };

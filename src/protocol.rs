@@ -452,6 +452,8 @@ pub enum Refusal {
     Busy,
     /// The server cannot reach its database.
     Unavailable,
+    /// The server's disk is full: it can be read, and takes nothing new.
+    Full,
     /// A fault of the server's own. It is in its log.
     Internal,
     /// What a newer server says.
@@ -477,7 +479,7 @@ impl Refusal {
             | Self::BadForm { .. }
             | Self::CommonPassword => 422,
             Self::TooFast { .. } | Self::TooMany => 429,
-            Self::Busy | Self::Unavailable => 503,
+            Self::Busy | Self::Unavailable | Self::Full => 503,
             Self::Internal | Self::Unknown => 500,
         }
     }
@@ -500,7 +502,7 @@ impl Refusal {
     /// Whether the same may be accepted later without being changed.
     #[must_use]
     pub fn passes(&self) -> bool {
-        matches!(self, Self::TooFast { .. } | Self::Busy | Self::Unavailable | Self::Internal)
+        matches!(self, Self::TooFast { .. } | Self::Busy | Self::Unavailable | Self::Full | Self::Internal)
     }
 }
 
@@ -555,6 +557,7 @@ impl fmt::Display for Refusal {
             Self::TooLarge => f.write_str("That is larger than this server takes."),
             Self::Busy => f.write_str("The server is busy. Try again in a moment."),
             Self::Unavailable => f.write_str("The server cannot reach its database just now. Try again in a moment."),
+            Self::Full => f.write_str("The server's disk is full: it can be read, but can keep nothing new. Try again later."),
             Self::Internal => f.write_str("Something went wrong on the server. Try again; if it stays, tell whoever runs it."),
             Self::Unknown => f.write_str("The server refused that."),
         }

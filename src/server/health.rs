@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long a server may take to answer. It waits for its database for 5 s itself before it says that it is away.
+/// How long a server may take to answer. It waits for its database for 7 s itself before it says that it is away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of the answer that are read: its head, and a line.
@@ -35,11 +35,11 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
-/// Asks `/readyz` of the server that listens on `addr`. Takes some seconds at most.
+/// Asks `/readyz` of the server that listens on `addr`: what it says when it is ready. Takes some seconds at most.
 ///
 /// # Errors
 /// [`HealthError`], when it is not ready for work.
-pub fn check(addr: SocketAddr) -> Result<(), HealthError> {
+pub fn check(addr: SocketAddr) -> Result<String, HealthError> {
     if addr.port() == 0 {
         return Err(HealthError::AnyPort);
     }
@@ -51,7 +51,8 @@ pub fn check(addr: SocketAddr) -> Result<(), HealthError> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(HealthError::Stranger { addr })?;
     let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).ok_or(HealthError::Stranger { addr })?;
     match (status, body.trim()) {
-        ("200", "ready") => Ok(()),
+        // It has one line to say, and begins with this.
+        ("200", said) if said.starts_with("ready") && said.lines().count() == 1 => Ok(said.to_owned()),
         ("503", why) => Err(HealthError::NotReady { addr, why: why.lines().next().unwrap_or("it does not say why").to_owned() }),
         _ => Err(HealthError::Stranger { addr }),
     }

@@ -27,6 +27,8 @@ pub struct Counters {
     pub deliveries: IntCounter,
     /// Changes that wait for the writer; set when someone asks.
     queue: IntGauge,
+    /// Whether the disk is full, 0 or 1; set when someone asks.
+    disk_full: IntGauge,
     /// Events of logs that were committed.
     pub events: IntCounter,
     /// Changes in each transaction of the writer.
@@ -98,6 +100,7 @@ fn new(engine: &str) -> prometheus::Result<Counters> {
         opened: counter("snug_connections_opened_total", "Live connections that were opened.")?,
         deliveries: counter("snug_deliveries_total", "Events of logs handed to live connections.")?,
         queue: gauge("snug_writer_queue", "Changes that wait for the writer.")?,
+        disk_full: gauge("snug_disk_full", "1 while the disk has no room for anything new.")?,
         events: counter("snug_events_total", "Events of logs committed: messages, joins, leaves, closings.")?,
         commit_changes: histogram(
             "snug_commit_changes",
@@ -141,9 +144,11 @@ impl Metrics {
         self.throttled.with_label_values(&[what]).inc();
     }
 
-    /// Prometheus' text format, version 0.0.4. `queue` is how many changes wait for the writer now.
+    /// Prometheus' text format, version 0.0.4. `queue` is how many changes wait for the writer now, `disk_full` whether they find
+    /// no room.
     #[must_use]
-    pub fn text(&self, queue: usize) -> String {
+    pub fn text(&self, queue: usize, disk_full: bool) -> String {
+        self.disk_full.set(disk_full.into());
         self.queue.set(i64::try_from(queue).unwrap_or(i64::MAX));
         let mut text = Vec::with_capacity(8 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {

@@ -194,7 +194,12 @@ async fn heed(chat: Chat, mut last: i64, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
         }
         match chat.heed(last).await {
-            Ok(heard) => (last, away) = (heard, false),
+            Ok(heard) => {
+                if away {
+                    tracing::info!("the database answers again");
+                }
+                (last, away) = (heard, false);
+            }
             // Said once: it is asked again soon, and goes on where it was.
             Err(error) if !away => {
                 tracing::warn!(%error, "what other processes have left word of cannot be read");

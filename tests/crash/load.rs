@@ -59,6 +59,11 @@ impl Tally {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// The reasons for which messages were refused since the last look.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refused.lock().unwrap())
+    }
+
     /// Waits until so many more are acknowledged, and some of each sender's.
     pub async fn grows_by(&self, more: usize) {
         let before: Vec<usize> = self.acknowledged.iter().map(|count| count.load(Ordering::Relaxed)).collect();
@@ -114,6 +119,11 @@ impl Load {
     /// What decides when something happens to the server.
     pub fn chance(&self) -> StdRng {
         StdRng::seed_from_u64(self.seed.wrapping_sub(1))
+    }
+
+    /// One of them, to try what else goes.
+    pub fn someone(&self) -> Visitor {
+        self.readers[0].person.copy()
     }
 
     /// They send and listen while something happens.

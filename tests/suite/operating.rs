@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use prometheus_parse::{Scrape, Value};
 use reqwest::Method;
 use snug::protocol::{Refusal, Seq};
+use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::{Engine, Program, Reply, TestApp, Visitor, eventually, message, new_id, on_both};
+use crate::support::{Engine, PATIENCE, Program, Reply, TestApp, Visitor, eventually, message, new_id, on_both, within};
 
 const SNUG: &str = env!("CARGO_BIN_EXE_snug");
 
@@ -104,6 +105,32 @@ async fn health_says_which_of_its_parts_a_server_lacks() {
     crate::support::Postgres::shared().drop(app.database_url().unwrap()).await;
     let said = format!("snug: the server at {addr} is not ready: the database does not answer\n");
     assert_eq!(health(&addr), (Some(1), String::new(), said));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_does_not_wait_for_a_database_that_hangs() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let visitor = app.visitor();
+    let mut other = PgConnection::connect(app.database_url().unwrap()).await.unwrap();
+    other.execute("BEGIN; LOCK TABLE server IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reply = within(PATIENCE, "it answers all the same", visitor.get("/readyz")).await;
+    assert_eq!((reply.status, reply.body.as_str()), (503, "the database does not answer\n"));
+    other.execute("ROLLBACK").await.unwrap();
+    assert_eq!(visitor.get("/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_of_postgres_is_told_as_one() {
+    let mut app = TestApp::start(Engine::Postgres).await;
+    let bot = app.register("bot").await;
+    app.stop().await;
+    let full = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space left' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON messages FOR EACH STATEMENT EXECUTE FUNCTION no_room()";
+    app.sql(full).await.unwrap();
+    app.start_again().await;
+    let message = serde_json::json!({ "id": new_id(), "text": "is there room?" });
+    let reply = bot.post("/api/rooms/general/messages", message).await;
+    assert_eq!((reply.status, reply.problem().as_str(), reply.header("retry-after")), (503, "full", "10"));
 }
 
 #[test]

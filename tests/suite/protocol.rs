@@ -57,6 +57,7 @@ fn a_refusal() -> impl Strategy<Value = Refusal> {
             R::TooLarge,
             R::Busy,
             R::Unavailable,
+            R::Full,
             R::Internal,
             R::Unknown,
         ]),

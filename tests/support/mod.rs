@@ -20,7 +20,7 @@ pub use bot::Bot;
 pub use command::{Said, snug, snug_chat};
 pub use log::{Secrets, said};
 pub use person::{PASSWORD, Person, Reply, Visitor};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, Shutdown};
 pub use program::Program;
 pub use socket::{Closed, Hello, Socket};
 pub use terminal::Terminal;

@@ -1,18 +1,19 @@
-//! A PostgreSQL server for the tests: started once in a test process, on a free port of 127.0.0.1, in a temporary folder.
+//! A PostgreSQL server for the tests: started once in a test process, on a free port of 127.0.0.1, in a temporary folder. A test that
+//! stops it has one of its own.
 //!
 //! It ends with the process whatever happens to that: a small shell process in a group of its own waits for the end of its
 //! standard input, which is a pipe from us that the kernel closes when we are gone, then stops the server and removes the
 //! folder.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -21,18 +22,30 @@ use sqlx::{Connection, Executor, PgConnection};
 /// How long it may say nothing before it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What it says then.
+const READY: &str = "database system is ready to accept connections";
+
 /// Every user and database is open to anyone on this machine who finds the port, and holds nothing but test data.
 const USER: &str = "snug";
 
-/// `$1`: the folder of the programs, `$2`: the server's folder, `$3`: its port.
+/// `$1`: the folder of the programs, `$2`: the server's folder, `$3`: its port. A line of its input is the signal with which to stop
+/// the server, or `start`.
 const SUPERVISOR: &str = r#"
 trap '' INT TERM HUP
-"$1/postgres" -D "$2/cluster" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-    -c max_connections=300 -c shared_buffers=64MB >&2 </dev/null &
-server=$!
-while read -r _; do :; done
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
+start() {
+    "$1/postgres" -D "$2/cluster" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+        -c max_connections=300 -c shared_buffers=64MB >&2 </dev/null &
+    server=$!
+}
+stop() {
+    kill "-$1" "$server" 2>/dev/null
+    wait "$server"
+}
+start "$@"
+while read -r line; do
+    if [ "$line" = start ]; then start "$@"; else stop "$line"; echo stopped >&2; fi
+done
+stop QUIT
 rm -rf "$2"
 "#;
 
@@ -40,7 +53,18 @@ pub struct Postgres {
     port: u16,
     databases: AtomicU32,
     /// Holds the pipe that keeps the server alive.
-    _supervisor: Child,
+    supervisor: Child,
+    /// What the server says.
+    lines: Mutex<mpsc::Receiver<String>>,
+}
+
+/// How a server is stopped (PostgreSQL's documentation, section 18.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Transactions are rolled back, and everything is written.
+    Fast,
+    /// As a crash is: what was committed is found again at the next start.
+    Immediate,
 }
 
 impl Postgres {
@@ -51,6 +75,33 @@ impl Postgres {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
+    }
+
+    /// One of its caller's own, which may be stopped. It ends when dropped.
+    ///
+    /// # Panics
+    /// As [`Self::shared`].
+    #[must_use]
+    pub fn own() -> Self {
+        Self::start()
+    }
+
+    /// Stops it; returns when it is gone.
+    pub fn stop(&self, how: Shutdown) {
+        self.order(if how == Shutdown::Fast { "INT" } else { "QUIT" }, "stopped");
+    }
+
+    /// Starts it after [`Self::stop`]; returns when it takes connections.
+    pub fn start_again(&self) {
+        self.order("start", READY);
+    }
+
+    /// Tells the supervisor, and waits until something is said.
+    fn order(&self, order: &str, awaited: &str) {
+        let lines = self.lines.lock().expect("nothing panics while it holds this");
+        let mut ear = self.supervisor.stdin.as_ref().expect("it is piped");
+        writeln!(ear, "{order}").expect("the supervisor listens");
+        while !lines.recv_timeout(PATIENCE).expect("PostgreSQL does so in time").contains(awaited) {}
     }
 
     /// The URL of a new, empty database.
@@ -128,8 +179,8 @@ impl Postgres {
             let Ok(said) = lines.recv_timeout(PATIENCE) else { panic!("PostgreSQL was not ready in time:\n{log}") };
             log.push_str(&said);
             log.push('\n');
-            if said.contains("database system is ready to accept connections") {
-                return Some(Self { port, databases: AtomicU32::new(0), _supervisor: supervisor });
+            if said.contains(READY) {
+                return Some(Self { port, databases: AtomicU32::new(0), supervisor, lines: Mutex::new(lines) });
             }
             if said.contains("database system is shut down") {
                 drop(supervisor.stdin.take());

@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A running `snug serve`; killed when dropped.
 pub struct Program {
     child: Child,
@@ -107,9 +109,22 @@ impl Program {
 
     /// `SIGTERM`: it ends in order.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a running process takes a signal");
+        self.signal(Signal::TERM);
         self.child.wait().expect("it ends")
+    }
+
+    /// `SIGSTOP`: it stands still, and knows nothing of it.
+    pub fn stand_still(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// `SIGCONT`: it goes on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a running process takes a signal");
     }
 }
 

@@ -26,8 +26,8 @@ pub enum State {
     Waiting,
     /// The server was asked to take it.
     UnderWay,
-    /// The server could not take it just now: asked again at `until` (milliseconds since 1970).
-    Later { until: u64 },
+    /// The server could not take it just now, for a reason that passes: asked again at `until` (milliseconds since 1970).
+    Later { until: u64, why: Refusal },
     /// The server will not take it as it is, for the reason that this sentence says.
     Refused(String),
 }
@@ -195,7 +195,7 @@ impl<S: Storage> Outbox<S> {
             closed.push(item.room.clone());
             let due = match item.state {
                 State::Waiting => true,
-                State::Later { until } => until <= now,
+                State::Later { until, .. } => until <= now,
                 State::UnderWay | State::Refused(_) => false,
             };
             if due {
@@ -217,7 +217,7 @@ impl<S: Storage> Outbox<S> {
     /// When something will be due that is not now.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
-        let later = |item: &Item| if let State::Later { until } = item.state { Some(until) } else { None };
+        let later = |item: &Item| if let State::Later { until, .. } = item.state { Some(until) } else { None };
         self.items.iter().filter_map(later).chain(self.turn.due()).min()
     }
 
@@ -243,7 +243,7 @@ impl<S: Storage> Outbox<S> {
         let Some(item) = self.items.iter_mut().find(|item| item.id == id) else { return false };
         item.state = if why.passes() {
             let wait = if let Refusal::TooFast { retry_after_ms } = why { u64::from(*retry_after_ms).max(100) } else { LATER };
-            State::Later { until: now + wait }
+            State::Later { until: now + wait, why: why.clone() }
         } else {
             State::Refused(sentence)
         };
@@ -408,6 +408,8 @@ pub mod tests {
         assert_eq!(sent(&outbox.send(509)), [""; 0]);
         assert_eq!(sent(&outbox.send(510)), ["a"]);
         assert_eq!(outbox.due(), None);
+        outbox.refused(first, &Refusal::Full, String::new(), 600);
+        assert_eq!(outbox.items()[0].state, State::Later { until: 600 + LATER, why: Refusal::Full }, "it is kept, and says why");
     }
 
     #[test]

@@ -269,6 +269,7 @@ pub fn refusal(json: &impl Json) -> Refusal {
         Some("too_fast") => Refusal::TooFast { retry_after_ms: json.count("retry_after_ms") },
         Some("busy") => Refusal::Busy,
         Some("unavailable") => Refusal::Unavailable,
+        Some("full") => Refusal::Full,
         Some("internal") => Refusal::Internal,
         Some("log_in") => Refusal::LogIn,
         _ => Refusal::Unknown,
@@ -311,9 +312,14 @@ mod tests {
         ] {
             assert_eq!(read(&event), event);
         }
-        for why in
-            [Refusal::TooFast { retry_after_ms: 5 }, Refusal::Busy, Refusal::Unavailable, Refusal::Internal, Refusal::LogIn]
-        {
+        for why in [
+            Refusal::TooFast { retry_after_ms: 5 },
+            Refusal::Busy,
+            Refusal::Unavailable,
+            Refusal::Full,
+            Refusal::Internal,
+            Refusal::LogIn,
+        ] {
             let message = why.to_string();
             let event = Event::Error { id: Some(id), room: Some(room.clone()), why, message };
             assert_eq!(read(&event), event);
@@ -367,6 +373,7 @@ mod tests {
             Refusal::TooFast { retry_after_ms: 5 },
             Refusal::Busy,
             Refusal::Unavailable,
+            Refusal::Full,
             Refusal::Internal,
             Refusal::NotMember,
             Refusal::NotAllowed,

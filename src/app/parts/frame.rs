@@ -109,7 +109,7 @@ pub fn Trouble(why: Refusal) -> impl IntoView {
     let (title, address, words) = match why {
         Refusal::LogIn => ("Who is there?", "/login".to_owned(), "Log in"),
         Refusal::Busy | Refusal::TooFast { .. } | Refusal::TooMany => ("One moment, please.", path, "Try again"),
-        Refusal::Unavailable => ("Back in a moment.", path, "Try again"),
+        Refusal::Unavailable | Refusal::Full => ("Back in a moment.", path, "Try again"),
         _ => ("That did not work.", path, "Try again"),
     };
     view! {

@@ -23,7 +23,7 @@ use crate::app::live::wire::{self, About, Opening, Page};
 use crate::app::live::{Account, Change, browser, live};
 use crate::app::request::WallTime;
 use crate::app::time;
-use crate::protocol::{Event, Message, Micros, Person, Presence, Seq, Slug};
+use crate::protocol::{Event, Message, Micros, Person, Presence, Refusal, Seq, Slug};
 
 /// Scrolled up by no more than this many pixels, one is still at the end.
 const NEAR_END: i32 = 24;
@@ -796,6 +796,9 @@ fn push_waiting(out: &mut Markup, item: &Item, row: &Row, down: bool) {
     match &item.state {
         State::Waiting if down => out.raw("waiting for the line…"),
         State::Waiting | State::UnderWay => out.raw("sending…"),
+        State::Later { why: Refusal::Full, .. } => {
+            out.raw("The server's disk is full; kept here, and sent again until it is taken…")
+        }
         State::Later { .. } => out.raw("The server is busy; sent again in a moment…"),
         State::Refused(why) => out.raw("Not sent. ").text(why),
     };

@@ -4,6 +4,7 @@
 //! anywhere else. What changes a room goes through the one [`writer`], which also tells the [`Hub`](super::live::Hub).
 
 mod accounts;
+mod fault;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod names;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin, TOUCH_AFTER};
+pub use self::fault::{away, fault};
 pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
@@ -101,12 +103,6 @@ pub fn now() -> Micros {
     Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What people are told of a fault of ours; the log has the rest.
-pub fn fault(error: StoreError) -> Refusal {
-    tracing::error!(%error, "the store failed");
-    if error.is_away() { Refusal::Unavailable } else { Refusal::Internal }
-}
-
 impl Chat {
     /// Founds a new database's first rooms and starts the writer, which runs in `tasks` until every `Chat` is dropped.
     ///
@@ -170,7 +166,7 @@ impl Chat {
     #[must_use]
     pub fn metrics_text(&self) -> String {
         let writes = &self.0.writes;
-        self.metrics().text(writes.max_capacity() - writes.capacity())
+        self.metrics().text(writes.max_capacity() - writes.capacity(), self.store().is_full())
     }
 
     #[must_use]
@@ -256,12 +252,16 @@ impl Chat {
         self.0.throttles.tidy();
     }
 
-    /// Makes sure that the database answers.
+    /// Makes sure that the database answers, and, after a write that its disk had no room for, whether it has room again.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
-    pub async fn ping(&self) -> Result<(), Refusal> {
-        self.0.store.ping().await.map_err(fault)
+    /// [`Refusal::Full`]: it can be read, and takes nothing new. Or [`Refusal::Unavailable`] or [`Refusal::Internal`].
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        self.store().ping().await.map_err(fault)?;
+        if self.store().is_full() {
+            self.store().write_anything().await.map_err(fault)?;
+        }
+        if self.store().is_full() { Err(Refusal::Full) } else { Ok(()) }
     }
 
     /// Hears what other processes on the same database have left word of, after the number `after`: ends the connections of

@@ -145,6 +145,12 @@ impl Chat {
     /// # Errors
     /// [`Refusal::NoRoom`], [`Refusal::Closed`], [`Refusal::TooMany`], [`Refusal::TooFast`], or a fault.
     pub async fn enter(&self, actor: &Actor, room: &Slug) -> Result<(), Refusal> {
+        // Who is in it already, as most who come back are, needs no write: they get in while the disk is full, too.
+        let mut reader = self.store().reader().await.map_err(fault)?;
+        if rooms::one(&mut reader.conn(), actor.user, room).await.map_err(fault)?.is_some_and(|row| row.member()) {
+            return Ok(());
+        }
+        drop(reader);
         match self.join(actor, room).await {
             Err(Refusal::NoRoom) if self.may_create(actor) => {}
             outcome => return outcome,

@@ -234,7 +234,7 @@ impl Writer {
         match self.commit(batch).await {
             Ok(written) => self.tell(batch.drain(..), written),
             // What one change cannot have must not sink the others: each on its own.
-            Err(error) if batch.len() > 1 && !error.is_away() => {
+            Err(error) if batch.len() > 1 && !error.is_away() && !error.is_full() => {
                 tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
                 for change in batch.drain(..) {
                     let alone = std::slice::from_ref(&change);

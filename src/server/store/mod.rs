@@ -9,6 +9,7 @@ pub mod append;
 pub mod file;
 pub mod log;
 pub mod notices;
+mod postgres;
 pub mod query;
 pub mod rooms;
 pub mod sessions;
@@ -22,10 +23,12 @@ use std::time::Duration;
 use rusqlite::ffi;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::postgres::Pool;
 use self::query::{FromRow, Query};
 pub(crate) use self::query::{query, row};
 use self::sqlite::Sqlite;
@@ -66,6 +69,25 @@ impl StoreError {
             Self::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("08") || code == "53300" || code.starts_with("57P"))
             }
+            _ => false,
+        }
+    }
+
+    /// Whether there was no room for what was to be written: it can be read, and written again when there is.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            // SQLite says so of a full disk only. Beyond a quota or a limit on a file's size, it cannot write, or not extend its
+            // shared memory.
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
+                error.code == rusqlite::ErrorCode::DiskFull
+                    || matches!(
+                        error.extended_code,
+                        ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_SHMSIZE
+                    )
+            }
+            // PostgreSQL: disk_full.
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code == "53100"),
             _ => false,
         }
     }
@@ -158,11 +180,14 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Pools {
     Sqlite(Sqlite),
-    Postgres(PgPool),
+    Postgres(Pool),
 }
 
 /// How long to wait for a connection before saying that the database is away.
 const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// How long the database may take to say that it is there: longer than a connection is waited for.
+const ANSWER: Duration = Duration::from_secs(7);
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -178,13 +203,8 @@ impl Store {
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 let options = PgConnectOptions::from_str(url).map_err(StoreError::Open)?.application_name("snug");
                 let options = options.log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
-                let pool = PgPoolOptions::new()
-                    .max_connections(16)
-                    .acquire_timeout(ACQUIRE)
-                    .connect_with(options)
-                    .await
-                    .map_err(StoreError::Open)?;
-                migrated(POSTGRES.run(&pool).await)?;
+                let pool = Pool::open(options).await.map_err(StoreError::Open)?;
+                migrated(POSTGRES.run(pool.pool()).await)?;
                 Pools::Postgres(pool)
             }
             Some(url) => match url.strip_prefix("sqlite://") {
@@ -234,12 +254,33 @@ impl Store {
         })
     }
 
-    /// Makes sure that the database answers.
+    /// Makes sure that the database answers, within some seconds.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let _one: i64 = query("SELECT CAST(one AS BIGINT) FROM server").one(&mut self.reader().await?.conn()).await?;
+        let asking = async {
+            let _one: i64 = query("SELECT CAST(one AS BIGINT) FROM server").one(&mut self.reader().await?.conn()).await?;
+            Ok(())
+        };
+        timeout(ANSWER, asking).await.map_err(|_| StoreError::Busy)?
+    }
+
+    /// Whether the disk is full, as far as writing has shown. (Of its own, PostgreSQL says so itself.)
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match &self.pools {
+            Pools::Sqlite(sqlite) => sqlite.is_full(),
+            Pools::Postgres(_) => false,
+        }
+    }
+
+    /// Writes, and changes nothing: does the disk take it?
+    ///
+    /// # Errors
+    /// When it does not, or the database fails otherwise.
+    pub async fn write_anything(&self) -> Result<(), StoreError> {
+        self.change(query("UPDATE server SET epoch = epoch WHERE one = 1")).await?;
         Ok(())
     }
 
@@ -304,7 +345,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.pools {
             Pools::Sqlite(sqlite) => sqlite.close().await,
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(pool) => pool.pool().close().await,
         }
     }
 }

@@ -63,7 +63,7 @@ impl Store {
     /// When the database fails.
     pub async fn last_notice(&self) -> Result<Option<i64>, StoreError> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(None) };
-        Ok(Some(sqlx::query_scalar("SELECT last_notice FROM server WHERE one = 1").fetch_one(pool).await?))
+        Ok(Some(sqlx::query_scalar("SELECT last_notice FROM server WHERE one = 1").fetch_one(&mut *pool.acquire().await?).await?))
     }
 
     /// The notices after the number `after`, in order, up to [`READ`] of them. Their numbers have no gap, unless
@@ -77,7 +77,7 @@ impl Store {
             sqlx::query_as("SELECT number, login_id, room_id, seq FROM notices WHERE number > $1 ORDER BY number LIMIT $2")
                 .bind(after)
                 .bind(READ)
-                .fetch_all(pool)
+                .fetch_all(&mut *pool.acquire().await?)
                 .await?;
         let notice = |row: NoticeRow| match (row.login_id, row.room_id, row.seq) {
             (Some(login), ..) => Ok((row.number, Notice::LoginEnded(login))),
@@ -93,7 +93,7 @@ impl Store {
     /// When the database fails.
     pub async fn forget_notices(&self, before: Micros) -> Result<(), StoreError> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
-        sqlx::query("DELETE FROM notices WHERE at < $1").bind(before.0).execute(pool).await?;
+        sqlx::query("DELETE FROM notices WHERE at < $1").bind(before.0).execute(&mut *pool.acquire().await?).await?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use tower_sessions::session_store::{Error, ExpiredDeletion, Result};
 use tower_sessions::{SessionStore, session_store};
 use tower_sessions_sqlx_store::PostgresStore;
 
+use super::postgres::Pool;
 use super::{Pools, Store, StoreError, query};
 
 /// Sessions in the database.
@@ -19,7 +20,7 @@ pub struct Sessions(Inner);
 #[derive(Clone, Debug)]
 enum Inner {
     Sqlite(Store),
-    Postgres { store: PostgresStore, pool: sqlx::PgPool },
+    Postgres { store: PostgresStore, pool: Pool },
 }
 
 impl Store {
@@ -28,7 +29,7 @@ impl Store {
     pub fn sessions(&self) -> Sessions {
         Sessions(match &self.pools {
             Pools::Sqlite(_) => Inner::Sqlite(self.clone()),
-            Pools::Postgres(pool) => Inner::Postgres { store: PostgresStore::new(pool.clone()), pool: pool.clone() },
+            Pools::Postgres(pool) => Inner::Postgres { store: PostgresStore::new(pool.pool().clone()), pool: pool.clone() },
         })
     }
 }
@@ -119,7 +120,7 @@ impl SessionStore for Sessions {
                     .bind(kept.id.to_string())
                     .bind(encoded(&kept)?)
                     .bind(kept.expiry_date)
-                    .execute(pool)
+                    .execute(pool.pool())
                     .await
                     .map_err(backend)?;
             }
@@ -140,7 +141,10 @@ impl SessionStore for Sessions {
                     .transpose()
                     .map_err(|error| Error::Decode(error.to_string()))?
             }
-            Inner::Postgres { store, .. } => store.load(&key).await?,
+            Inner::Postgres { store, pool } => {
+                pool.there().await.map_err(backend)?;
+                store.load(&key).await?
+            }
         };
         Ok(found.map(|record| Record { id: *id, ..record }))
     }

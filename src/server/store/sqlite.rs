@@ -2,6 +2,7 @@
 //! one; what waits for the disk, a commit, runs on a thread that may wait.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
@@ -22,6 +23,9 @@ const READERS: usize = 4;
 /// moved once for many of them.
 const CHECKPOINT: u32 = 8000;
 
+/// Bytes that a disk must have free to count as having room again (1 MiB, some hundred commits).
+const ROOM: u64 = 1024 * 1024;
+
 /// The database in a file.
 #[derive(Clone, Debug)]
 pub struct Sqlite(Arc<Inner>);
@@ -32,6 +36,8 @@ struct Inner {
     writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
     /// Those that nobody reads with now; none when it is closed.
     readers: Mutex<Option<Vec<Connection>>>,
+    /// A commit found no room on the disk, and none that came after it found enough.
+    full: AtomicBool,
 }
 
 fn open(file: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
@@ -62,7 +68,7 @@ impl Sqlite {
         );
         writer.execute_batch(&pragmas).map_err(StoreError::OpenFile)?;
         let writer = Arc::new(tokio::sync::Mutex::new(Some(writer)));
-        Ok(Self(Arc::new(Inner { file, writer, readers: Mutex::new(Some(Vec::new())) })))
+        Ok(Self(Arc::new(Inner { file, writer, readers: Mutex::new(Some(Vec::new())), full: AtomicBool::new(false) })))
     }
 
     fn readers(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
@@ -91,7 +97,29 @@ impl Sqlite {
         let held = timeout(ACQUIRE, Arc::clone(&self.0.writer).lock_owned()).await.map_err(|_| StoreError::Busy)?;
         let writer = held.as_ref().ok_or(StoreError::Busy)?;
         writer.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
-        Ok(Transaction { held })
+        let before = writer.total_changes();
+        Ok(Transaction { held, of: self.clone(), before })
+    }
+
+    /// Whether the disk is full, as far as commits have shown.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed)
+    }
+
+    /// A commit that wrote found room, or none.
+    fn found_room(&self, found: bool) {
+        if !found {
+            self.0.full.store(true, Ordering::Relaxed);
+        } else if self.is_full() && self.has_room() {
+            self.0.full.store(false, Ordering::Relaxed);
+            tracing::info!("the disk has room again: what is new is kept");
+        }
+    }
+
+    /// Whether the disk has more room than what a failed commit leaves behind, in which smaller ones still succeed. A disk that
+    /// does not say has.
+    fn has_room(&self) -> bool {
+        rustix::fs::statvfs(&self.0.file).map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM)
     }
 
     /// Closes every connection, the writing one last: it moves what is in the log into the database.
@@ -129,6 +157,9 @@ impl Drop for Reader {
 pub struct Transaction {
     /// Some: [`Sqlite::begin`] has looked.
     held: OwnedMutexGuard<Option<Connection>>,
+    of: Sqlite,
+    /// Rows that the connection had changed before.
+    before: u64,
 }
 
 impl Transaction {
@@ -149,8 +180,15 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::commit`].
     pub(super) fn commit_here(mut self) -> Result<(), StoreError> {
-        self.connection().prepare_cached("COMMIT")?.raw_execute()?;
-        Ok(())
+        let (of, before) = (self.of.clone(), self.before);
+        let writer = self.connection();
+        let committed = writer.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute()).map_err(StoreError::from);
+        match &committed {
+            Ok(_) if writer.total_changes() != before => of.found_room(true),
+            Err(error) if error.is_full() => of.found_room(false),
+            _ => {}
+        }
+        committed.map(drop)
     }
 }
 

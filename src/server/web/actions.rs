@@ -82,11 +82,7 @@ pub async fn answer(State(app): State<App>, Path(action): Path<String>, session:
         return see_other(&login_for(&uri));
     }
     typed.retain(|name, _| !name.contains("password") && !matches!(name.as_str(), "current" | "new"));
-    let mut response = render(&app, asking, &uri, &headers, Some(Refused { action, why: why.clone(), typed }), None).await;
-    if let Some(seconds) = retry_after(&why) {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    response
+    render(&app, asking, &uri, &headers, Some(Refused { action, why, typed }), None).await
 }
 
 async fn run(context: impl Fn() + Clone + Send + 'static, request: Request) -> Response {

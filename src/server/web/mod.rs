@@ -106,6 +106,8 @@ fn retry_after(why: &Refusal) -> Option<HeaderValue> {
     match why {
         Refusal::TooFast { retry_after_ms } => Some(retry_after_ms.div_ceil(1000).max(1).into()),
         Refusal::Busy | Refusal::Unavailable => Some(HeaderValue::from_static("1")),
+        // Someone has to make room.
+        Refusal::Full => Some(HeaderValue::from_static("10")),
         _ => None,
     }
 }
@@ -143,7 +145,8 @@ async fn trace(axum::extract::State(metrics): axum::extract::State<Metrics>, req
         let (status, time) = (response.status().as_u16(), start.elapsed());
         metrics.answered(status, time);
         let micros = time.as_micros();
-        if status >= 500 {
+        // What everyone meets for as long as it lasts (503) is said once, where it is met.
+        if status >= 500 && status != 503 {
             tracing::warn!(%method, path, status, micros, "answered {status}");
         } else {
             tracing::debug!(%method, path, status, micros, "answered {status}");

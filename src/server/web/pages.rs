@@ -15,7 +15,7 @@ use tower_sessions::Session;
 use super::actions::Asking;
 use super::security::Nonce;
 use super::zone::Zone;
-use super::{App, auth, from, session};
+use super::{App, auth, from, retry_after, session};
 use crate::app::form::Refused;
 use crate::app::request::{self, Trouble};
 use crate::app::shell;
@@ -35,7 +35,7 @@ pub async fn page(State(app): State<App>, session: Session, request: Request) ->
         Some(_) if matches!(path, "/login" | "/signup") => see_other("/"),
         Some(actor) => {
             if let Err(why) = session::touch(&asking.session, &app.chat, actor).await {
-                tracing::warn!(%why, "a session was not touched");
+                tracing::debug!(%why, "a session was not touched");
             }
             render(&app, asking, &request.uri, &request.headers, None, None).await
         }
@@ -83,7 +83,8 @@ pub(super) async fn render(
     refused: Option<Refused>,
     trouble: Option<Refusal>,
 ) -> Response {
-    let status = refused.as_ref().map(|refused| &refused.why).or(trouble.as_ref()).map(Refusal::status);
+    let why = refused.as_ref().map(|refused| &refused.why).or(trouble.as_ref());
+    let (status, wait) = (why.map(Refusal::status), why.and_then(retry_after));
     let zone = Zone::of(headers);
     let nonce: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
     let context = {
@@ -129,6 +130,9 @@ pub(super) async fn render(
     let mut response = leptos_axum::render_app_async_with_context(context, shell)(request).await;
     if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
         *response.status_mut() = status;
+    }
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     if let Some(nonce) = nonce.lock().unwrap_or_else(PoisonError::into_inner).take() {
         response.extensions_mut().insert(Nonce(nonce));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::App;
 use crate::protocol::Refusal;
-use crate::server::chat::{Actor, Chat, LOGIN_DAYS, TOUCH_AFTER, now};
+use crate::server::chat::{self, Actor, Chat, LOGIN_DAYS, TOUCH_AFTER, now};
 use crate::server::config::Settings;
 use crate::server::store::LoginId;
 use crate::server::store::sessions::Sessions;
@@ -58,8 +58,7 @@ pub(super) fn id(headers: &HeaderMap, name: &str) -> Option<Id> {
 }
 
 fn away(error: tower_sessions::session::Error) -> Refusal {
-    tracing::error!(%error, "the session store failed");
-    Refusal::Unavailable
+    chat::away(&error)
 }
 
 /// The login that a session is of; who that is, [`auth`](super::auth) finds out.
@@ -70,7 +69,8 @@ pub async fn login(session: &Session) -> Result<Option<LoginId>, Refusal> {
     Ok(session.get::<Uuid>(LOGIN).await.map_err(away)?.map(LoginId))
 }
 
-/// Lets the session slide, once in a while.
+/// Lets the session slide, once in a while. Where nothing can be written it stays as it is: a change that could not be saved would
+/// cost the page that was asked for.
 ///
 /// # Errors
 /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
@@ -78,8 +78,8 @@ pub async fn touch(session: &Session, chat: &Chat, actor: &Actor) -> Result<(), 
     let touched = session.get::<i64>(TOUCHED).await.map_err(away)?.unwrap_or_default();
     let now = now().0;
     if now - touched > TOUCH_AFTER {
-        session.insert(TOUCHED, now).await.map_err(away)?;
         chat.touch_login(actor.login).await?;
+        session.insert(TOUCHED, now).await.map_err(away)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::super::state::Followed;
 use super::wrap::{cut, wrap};
 use crate::app::live::outbox::{Item, State as Sending};
 use crate::app::time::same_day;
-use crate::protocol::{Event, Micros, Person, Seq};
+use crate::protocol::{Event, Micros, Person, Refusal, Seq};
 
 /// Messages of one person within so long stand under one name, in microseconds.
 const TOGETHER: i64 = 5 * 60 * 1_000_000;
@@ -221,8 +221,14 @@ impl<'a> Rows<'a> {
         let name = cut(&safe::line(self.me), self.names);
         let name = format!("{}{name}", " ".repeat(self.names.saturating_sub(name.width())));
         self.text(&mut rows, [Span::styled(mark, style), Span::styled(name, style)], &safe::text(&item.text), style);
-        if let Sending::Refused(why) = &item.state {
-            let why = format!("Not sent: {} (↑ takes it back)", safe::line(why));
+        let why = match &item.state {
+            Sending::Refused(why) => Some(format!("Not sent: {} (↑ takes it back)", safe::line(why))),
+            Sending::Later { why: Refusal::Full, .. } => {
+                Some("The server's disk is full; sent again until it is taken…".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(why) = why {
             let head = [Span::raw(" ".repeat(TIME)), Span::raw(" ".repeat(self.names))];
             self.text(&mut rows, head, &why, style.add_modifier(Modifier::ITALIC));
         }

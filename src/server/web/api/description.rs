@@ -45,7 +45,7 @@ const SHARED: [(&str, &str, &str); 9] = [
         "429",
         "`too_fast`: too many requests, messages, rooms or wrong passwords in a short time; `too_many`: as many as the server allows",
     ),
-    ("Unavailable", "503", "`unavailable`, `busy`: try again in a moment"),
+    ("Unavailable", "503", "`unavailable`, `busy`: try again in a moment; `full`: the server's disk is, so it keeps nothing new"),
 ];
 
 /// Adds the operations of `guarded`, which want a token, and to all of them what each may refuse.
