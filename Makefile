@@ -79,8 +79,8 @@ fuzz: ## Try each parser of what strangers send with whatever there is, 60 s eac
 	done
 
 .PHONY: chaos
-chaos: ## Kill the server under load, 20 times on each engine; fill its disk; take its database away.
-	$(TEST) && SNUG_DEV_CHAOS_ROUNDS=20 cargo test --features ssr --test crash -- --nocapture
+chaos: ## Kill the server under load, 20 times on each engine; stop it for 30 s; fill its disk; take its database away.
+	$(TEST) && SNUG_DEV_CHAOS_ROUNDS=20 SNUG_DEV_CHAOS_STOP=30 cargo test --features ssr --test crash -- --nocapture
 
 .PHONY: bench
 bench: release ## Measure: fan-out beside a bare peer, sends, memory, pages, start-up. SECTION=… for one.

@@ -1,6 +1,8 @@
-//! What a server has to outlive: being killed, a disk that is full, a database that is away; each under load, with the real program. Nothing that it acknowledged is lost, doubled or out of order.
+//! What a server has to outlive: being killed, being stopped for a while, a disk that is full, a database that is away; each under
+//! load, with the real program. Nothing that it acknowledged is lost, doubled or out of order.
 //!
-//! `make chaos` runs the long forms. `SNUG_DEV_CHAOS_ROUNDS` is how often each of it happens, and `SNUG_DEV_CHAOS_SEED` repeats the choices of a run, which prints its seed.
+//! `make chaos` runs the long forms. `SNUG_DEV_CHAOS_ROUNDS` is how often each of it happens, `SNUG_DEV_CHAOS_STOP` for how many
+//! seconds it is stopped, and `SNUG_DEV_CHAOS_SEED` repeats the choices of a run, which prints its seed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,6 +14,7 @@ mod full;
 mod kill;
 mod load;
 mod place;
+mod stop;
 
 use std::str::FromStr;
 

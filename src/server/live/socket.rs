@@ -33,6 +33,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
 
+/// How long the server reads on when nothing seems to have come for too long. What a client said may be there, unread: where the
+/// server itself stood still (it was stopped, its machine was asleep), all that was to happen meanwhile is due at once.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// What every socket of a server shares.
 #[derive(Clone)]
 pub struct Sockets {
@@ -212,6 +216,7 @@ impl Session {
         let over =
             self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
         let mut heard = Instant::now() + HELLO.min(idle);
+        let mut doubted = false;
         if let Some(room) = self.purpose.room.clone() {
             heard = Instant::now() + idle;
             let frames = self.hello(BTreeMap::new(), None).await.map_err(|_| Closing::Fault)?;
@@ -236,6 +241,7 @@ impl Session {
                     };
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
+                    doubted = false;
                     match frame {
                         Frame::Text(text) => self.command(socket, text.as_str()).await?,
                         Frame::Binary(_) => return Err(Closing::NotText),
@@ -250,7 +256,10 @@ impl Session {
                         return Err(Closing::LoginEnded);
                     }
                     if heard <= now {
-                        return Err(Closing::Silent);
+                        if doubted {
+                            return Err(Closing::Silent);
+                        }
+                        (doubted, heard) = (true, now + DOUBT);
                     }
                     if program && ask <= now {
                         ask = now + quiet;
