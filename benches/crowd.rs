@@ -12,7 +12,7 @@ use snug::app::live::backoff::Backoff;
 use snug::protocol::Event;
 use snug::protocol::api::{LogIn, SentMessage, Token};
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::population::{Inhabitant, settle};
 use crate::wire::{Frames, Http, open, source};
@@ -348,6 +348,7 @@ impl Load {
         // The looks of the last second.
         let mut last = VecDeque::new();
         let mut looks = interval(Duration::from_millis(250));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             let Some(cpu) = process::cpu_of(self.pid.get()) else { continue };
@@ -491,22 +492,29 @@ async fn logins(bench: &Bench, world: World, people: &[Inhabitant]) {
     println!();
 }
 
-/// Asks for a page at its due times; how long each took from then on, in ns.
+/// Asks for a page whenever one is due, over a connection of its own, whether or not the one before has come; how long each took
+/// from then on, in ns.
 async fn pages(address: SocketAddr, cookie: &str, lasting: Duration) -> hdrhistogram::Histogram<u64> {
-    let mut latency = latencies();
-    let head = format!("Cookie: {cookie}\r\nAccept-Encoding: br\r\n");
-    let mut http = Http::connect(address).await;
-    assert_eq!(http.get("/room/general", &head).await.status, 200);
-    let began = Instant::now();
+    let latency = Rc::new(RefCell::new(latencies()));
+    let head: Rc<str> = format!("Cookie: {cookie}\r\nAccept-Encoding: br\r\n").into();
     let each = Duration::from_secs(1) / PAGES;
-    let mut due = began + each;
-    while due < began + lasting {
+    let mut due = Instant::now();
+    let end = due + lasting;
+    let mut asking = Vec::new();
+    while due < end {
         sleep_until(due.into()).await;
-        assert_eq!(http.get("/room/general", &head).await.status, 200);
-        latency.saturating_record(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let (latency, head) = (latency.clone(), head.clone());
+        asking.push(tokio::task::spawn_local(async move {
+            let reply = Http::connect(address).await.get("/room/general", &head).await;
+            assert_eq!(reply.status, 200);
+            latency.borrow_mut().saturating_record(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }));
         due += each;
     }
-    latency
+    for page in asking {
+        page.await.expect("a page comes");
+    }
+    latency.replace(latencies())
 }
 
 async fn log_in(address: SocketAddr, number: usize, form: String, logins: Rc<RefCell<Logins>>) {
@@ -519,6 +527,9 @@ async fn log_in(address: SocketAddr, number: usize, form: String, logins: Rc<Ref
     match reply.status {
         200 => logins.accepted += 1,
         429 | 503 if reply.retry_after.is_some() => logins.put_off += 1,
-        _ => logins.other += 1,
+        status => {
+            eprintln!("  a login is answered {status}: {}", String::from_utf8_lossy(&reply.body));
+            logins.other += 1;
+        }
     }
 }
