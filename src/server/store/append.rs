@@ -84,15 +84,23 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
             .bind(batch.as_str())
             .execute(conn)
             .await?;
-            // A statement of its own: it sees what was committed while waiting for the locks.
+            // A statement of its own: it sees what was committed while waiting for the locks. Each row is looked up by itself
+            // (a LATERAL with a LIMIT is not joined otherwise): the plan is kept, and one that is made while the tables are small
+            // would go through all of them for every batch when they have grown.
             query(
                 "SELECT r.id AS room_id, r.last_seq, r.closed_at IS NOT NULL AS closed,
                         (r.kind = 'public' OR m.user_id IS NOT NULL) IS TRUE AS visible, m.user_id IS NOT NULL AS member,
                         d.room_id AS there_room, d.seq AS there_seq, d.text AS there_text
                  FROM json_array_elements($1::json) WITH ORDINALITY AS j(value, key)
-                 LEFT JOIN rooms r ON r.slug = j.value ->> 0
-                 LEFT JOIN members m ON m.room_id = r.id AND m.user_id = (j.value ->> 1)::uuid AND m.until_seq IS NULL
-                 LEFT JOIN messages d ON d.author_id = (j.value ->> 1)::uuid AND d.id = (j.value ->> 2)::uuid
+                 LEFT JOIN LATERAL (SELECT id, last_seq, closed_at, kind FROM rooms WHERE slug = j.value ->> 0 LIMIT 1) r ON TRUE
+                 LEFT JOIN LATERAL (
+                   SELECT user_id FROM members
+                   WHERE room_id = r.id AND user_id = (j.value ->> 1)::uuid AND until_seq IS NULL LIMIT 1
+                 ) m ON TRUE
+                 LEFT JOIN LATERAL (
+                   SELECT room_id, seq, text FROM messages
+                   WHERE author_id = (j.value ->> 1)::uuid AND id = (j.value ->> 2)::uuid LIMIT 1
+                 ) d ON TRUE
                  ORDER BY j.key",
             )
             .bind(batch.as_str())
