@@ -146,10 +146,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn credentials(&self, key: &str) -> Result<Option<Credentials>, StoreError> {
+        // Each by its index: one condition with an OR goes through everyone.
         let found = query(
             "SELECT a.id AS account_id, u.id AS user_id, u.username, a.email, a.password_hash, a.disabled_at IS NOT NULL AS disabled
              FROM accounts a JOIN users u ON u.account_id = a.id
-             WHERE a.email_key = $1 OR u.username_key = $1",
+             WHERE a.id IN (SELECT id FROM accounts WHERE email_key = $1 UNION ALL SELECT account_id FROM users WHERE username_key = $1)",
         )
         .bind(key)
         .optional(&mut self.reader().await?.conn())
