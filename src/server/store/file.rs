@@ -156,7 +156,8 @@ impl DatabaseFile {
         if lost.is_some() {
             return Err(FileError::Damaged("a reference leads nowhere".to_owned()));
         }
-        for (wrong, sql) in CHECKS {
+        let changes = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'changes'").fetch_optional(&mut self.0).await?;
+        for (wrong, sql) in if changes.is_some() { CHECKS } else { OLD_CHECKS } {
             let room: Option<String> = sqlx::query_scalar(sql).fetch_optional(&mut self.0).await?;
             if let Some(room) = room {
                 return Err(FileError::Damaged(format!("{wrong}, in the room {room}")));
@@ -186,19 +187,41 @@ impl DatabaseFile {
     }
 }
 
-/// What must not be found: what is wrong then, and the rooms in which it is.
-/// Of every schema that there has been: `log` was a table before messages were their own events.
+/// What must not be found: what is wrong then, and the rooms in which it is. Each goes through a table once.
 const CHECKS: [(&str, &str); 3] = [
     (
         "two events have the same place in the log",
-        "SELECT r.slug FROM log l JOIN messages m ON m.room_id = l.room_id AND m.seq = l.seq JOIN rooms r ON r.id = l.room_id
-         WHERE l.kind <> 'message' LIMIT 1",
+        "SELECT r.slug FROM changes c JOIN messages m ON m.room_id = c.room_id AND m.seq = c.seq JOIN rooms r ON r.id = c.room_id LIMIT 1",
     ),
     (
         "the log has a gap",
-        "SELECT slug FROM rooms r
-         WHERE (SELECT count(*) FROM log WHERE room_id = r.id) <> last_seq
-         OR (SELECT coalesce(max(seq), 0) FROM log WHERE room_id = r.id) <> last_seq LIMIT 1",
+        "SELECT r.slug FROM rooms r
+         LEFT JOIN (SELECT room_id, count(*) AS events, max(seq) AS last FROM messages GROUP BY room_id) m ON m.room_id = r.id
+         LEFT JOIN (SELECT room_id, count(*) AS events, max(seq) AS last FROM changes GROUP BY room_id) c ON c.room_id = r.id
+         WHERE coalesce(m.events, 0) + coalesce(c.events, 0) <> r.last_seq
+            OR max(coalesce(m.last, 0), coalesce(c.last, 0)) <> r.last_seq LIMIT 1",
+    ),
+    (
+        "the log has a message that is not there",
+        "SELECT r.slug FROM changes c JOIN rooms r ON r.id = c.room_id
+         LEFT JOIN messages m ON m.room_id = c.room_id AND m.seq = c.message_seq
+         WHERE c.message_seq IS NOT NULL AND m.seq IS NULL LIMIT 1",
+    ),
+];
+
+/// The same of a database from before messages were their own events: `log` is a table that names each.
+const OLD_CHECKS: [(&str, &str); 3] = [
+    (
+        "the log has a gap",
+        "SELECT r.slug FROM rooms r
+         LEFT JOIN (SELECT room_id, count(*) AS events, max(seq) AS last FROM log GROUP BY room_id) l ON l.room_id = r.id
+         WHERE coalesce(l.events, 0) <> r.last_seq OR coalesce(l.last, 0) <> r.last_seq LIMIT 1",
+    ),
+    (
+        "a message is not in the log",
+        "SELECT r.slug FROM messages m JOIN rooms r ON r.id = m.room_id
+         LEFT JOIN log l ON l.room_id = m.room_id AND l.seq = m.seq AND l.message_seq = m.seq
+         WHERE l.seq IS NULL LIMIT 1",
     ),
     (
         "the log has a message that is not there",
