@@ -15,7 +15,7 @@ use futures_util::future::{join_all, join3};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use snug::protocol::{Command, Event, Refusal, Seq};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -308,7 +308,7 @@ impl Sender {
             for message in &mut self.sent {
                 message.given_up |= message.place.is_none() && self.chance.random_ratio(1, 4);
             }
-            sleep(AGAIN).await;
+            let _pause = timeout(AGAIN, over.cancelled()).await;
         }
     }
 
@@ -411,7 +411,7 @@ impl Reader {
     async fn work(&mut self, tally: &Tally, over: &CancellationToken) {
         while !over.is_cancelled() {
             self.line(tally, over, None).await;
-            sleep(AGAIN).await;
+            let _pause = timeout(AGAIN, over.cancelled()).await;
         }
     }
 
