@@ -282,6 +282,9 @@ mod tests {
     use crate::protocol::Idle;
     use serde_json::Value;
 
+    const PASSING: [Refusal; 5] =
+        [Refusal::TooFast { retry_after_ms: 5 }, Refusal::Busy, Refusal::Unavailable, Refusal::Full, Refusal::Internal];
+
     fn read(event: &Event) -> Event {
         let json = serde_json::to_string(event).expect("events are JSON");
         super::event(&serde_json::from_str::<Value>(&json).expect("JSON")).expect("whole")
@@ -312,14 +315,7 @@ mod tests {
         ] {
             assert_eq!(read(&event), event);
         }
-        for why in [
-            Refusal::TooFast { retry_after_ms: 5 },
-            Refusal::Busy,
-            Refusal::Unavailable,
-            Refusal::Full,
-            Refusal::Internal,
-            Refusal::LogIn,
-        ] {
+        for why in PASSING.into_iter().chain([Refusal::LogIn]) {
             let message = why.to_string();
             let event = Event::Error { id: Some(id), room: Some(room.clone()), why, message };
             assert_eq!(read(&event), event);
@@ -369,17 +365,8 @@ mod tests {
 
     #[test]
     fn what_passes_is_known_to_pass_and_the_rest_is_not() {
-        for why in [
-            Refusal::TooFast { retry_after_ms: 5 },
-            Refusal::Busy,
-            Refusal::Unavailable,
-            Refusal::Full,
-            Refusal::Internal,
-            Refusal::NotMember,
-            Refusal::NotAllowed,
-            Refusal::Closed,
-            Refusal::TooMany,
-        ] {
+        let lasting = [Refusal::NotMember, Refusal::NotAllowed, Refusal::Closed, Refusal::TooMany];
+        for why in PASSING.into_iter().chain(lasting) {
             let json = serde_json::to_string(&why).expect("refusals are JSON");
             let read = refusal(&serde_json::from_str::<Value>(&json).expect("JSON"));
             assert_eq!(read.passes(), why.passes(), "{json}");
