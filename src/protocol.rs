@@ -10,6 +10,7 @@ pub mod api;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -331,7 +332,7 @@ pub enum Event {
     Closed(Closure),
     /// From here on it does again.
     Reopened(Closure),
-    /// The message `id` was already there, at `seq`: it had been sent before.
+    /// The message `id` is there, at `seq`: it had been sent before, or the connection hears no room, as before its `hello`.
     Sent {
         room: Slug,
         id: Uuid,
@@ -636,7 +637,7 @@ pub struct RoomPage {
     /// This member has read up to here.
     pub read: Seq,
     /// Messages and what else happened (joins, leaves, closings), by `seq`.
-    pub events: Vec<Event>,
+    pub events: Arc<[Event]>,
     /// There are events before the first of these: ask for what is before this `seq`.
     pub older: Option<Seq>,
     /// There are events after the last of these (this is not the latest page).

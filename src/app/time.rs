@@ -61,10 +61,12 @@ fn small(number: i64) -> u8 {
 pub fn push_iso(out: &mut String, at: Micros) {
     let wall = utc(at);
     push_date(out, &wall);
-    for (before, number) in [('T', wall.hour), (':', wall.minute), (':', small(at.0.rem_euclid(60_000_000) / 1_000_000))] {
-        out.push(before);
-        push_two(out, number);
-    }
+    out.push('T');
+    push_two(out, wall.hour);
+    out.push(':');
+    push_two(out, wall.minute);
+    out.push(':');
+    push_two(out, small(at.0.rem_euclid(60_000_000) / 1_000_000));
     out.push('Z');
 }
 
@@ -94,10 +96,17 @@ pub fn push_clock(out: &mut String, wall: &WallTime) {
     push_two(out, wall.minute);
 }
 
+/// The numbers below 100, with two digits each.
+const TWO: &str = concat!(
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748",
+    "49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697",
+    "9899"
+);
+
 /// Writes a number below 100 with two digits. (Formatting by `write!` took a twentieth of a page's time.)
 fn push_two(out: &mut String, number: u8) {
-    out.push(digit(number / 10));
-    out.push(digit(number));
+    let at = usize::from(number % 100) * 2;
+    out.push_str(&TWO[at..at + 2]);
 }
 
 /// The last digit of a number.

@@ -156,7 +156,7 @@ async fn restoring_keeps_what_was_there_and_what_it_was_from() {
     assert_eq!(old, "in the backup, after the backup");
     app.start_again().await;
     let page = ada.page("general").await;
-    assert!(matches!(page.events.as_slice(), [Event::Joined(_), Event::Message(m)] if m.text == "in the backup"), "{page:?}");
+    assert!(matches!(&*page.events, [Event::Joined(_), Event::Message(m)] if m.text == "in the backup"), "{page:?}");
     ada.post("general", "and on").await;
     app.stop().await;
     let said = app.snug(&["restore", "--end-logins", path(&aside)], "").await.ok();

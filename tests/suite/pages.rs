@@ -291,11 +291,11 @@ on_both! {
         }
         let mut page = ada.page("general").await;
         assert!(!page.newer, "the latest page is the last");
-        let mut all = page.events.clone();
+        let mut all = page.events.to_vec();
         while let Some(older) = page.older {
             page = ada.page_before("general", older).await;
             assert!(page.newer);
-            all.splice(0..0, page.events.clone());
+            all.splice(0..0, page.events.iter().cloned());
         }
         let seqs: Vec<i64> = all.iter().map(|event| event.place().unwrap().1.0).collect();
         assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());

@@ -129,7 +129,7 @@ on_both! {
         let page = messages(&ada, "").await;
         assert_eq!(texts(&page), ["good morning", "and to you"]);
         assert_eq!(page.epoch, bob.epoch().await);
-        assert_eq!(bob.page("general").await.events.into_iter().filter_map(Logged::of).collect::<Vec<_>>(), page.events);
+        assert_eq!(bob.page("general").await.events.iter().cloned().filter_map(Logged::of).collect::<Vec<_>>(), page.events);
         assert_eq!(page.as_of, page.events.last().unwrap().seq());
     }
 

@@ -94,7 +94,7 @@ fn holds_on(engine: Engine) {
             socket.resume(before.epoch, &[("garden", before.as_of)]).await;
             perform(&watcher, &people, then).await;
             let after = watcher.page("garden").await;
-            let mut told = before.events.clone();
+            let mut told = before.events.to_vec();
             told.extend(heard_until(&mut socket, &before, &after).await);
             keep_latest_notes(&mut told);
             // The page at `a` may begin later than the one at `b`, which is a page long at most.

@@ -238,7 +238,14 @@ on_both! {
         let start = bob.page("general").await.as_of;
         bob.ask::<()>("mark_read", &[("room", "general"), ("seq", &start.to_string())]).await.unwrap();
         ada.ask::<()>("mark_read", &[("room", "general"), ("seq", &start.to_string())]).await.unwrap();
-        let unread = async || (ada.room_in_list("general").await.unread, bob.room_in_list("general").await.unread);
+        let counted = async || (ada.room_in_list("general").await.unread, bob.room_in_list("general").await.unread);
+        let unread = async || {
+            let by_the_database = counted().await;
+            // From here on its latest page is in memory, and counts are taken from there.
+            ada.page("general").await;
+            assert_eq!(counted().await, by_the_database);
+            by_the_database
+        };
         assert_eq!(unread().await, (0, 0));
         let mut socket = ada.live().await;
         for n in 1..=3 {
@@ -262,6 +269,8 @@ on_both! {
             socket.send(&message("general", &format!("{n}")).1).await;
         }
         socket.message("119").await;
+        assert_eq!(bob.room_in_list("general").await.unread, protocol::UNREAD_MAX);
+        assert!(bob.page("general").await.older.is_some(), "the page in memory does not go back to what was read");
         assert_eq!(bob.room_in_list("general").await.unread, protocol::UNREAD_MAX);
     }
 

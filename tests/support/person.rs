@@ -336,7 +336,7 @@ impl Person {
                 seq = last.place().expect("a page is of events of the log").1;
             }
             let done = !page.newer || page.events.is_empty();
-            log.extend(page.events);
+            log.extend(page.events.iter().cloned());
             if done {
                 return log;
             }

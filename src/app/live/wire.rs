@@ -341,7 +341,7 @@ mod tests {
             as_of: Seq(8),
             epoch: Uuid::from_u128(4),
             read: Seq(2),
-            events: vec![joined.clone()],
+            events: [joined.clone()].into(),
             older: Some(Seq(8)),
             newer: true,
             here: here.clone(),

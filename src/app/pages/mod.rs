@@ -32,7 +32,8 @@ where
     V: IntoView + 'static,
 {
     // No closure around it: what is read for a page is read once.
-    let made = Suspend::new(async move {
+    // Without `<Suspense>`, whose fallback no page shows: it spawns a task for each page, and another thread wakes up for it.
+    Suspend::new(async move {
         let made = async {
             let (me, rooms) = around().await?;
             page(me, rooms).await
@@ -41,6 +42,5 @@ where
             Ok(view) => view.into_any(),
             Err(why) => view! { <Trouble why=why/> }.into_any(),
         }
-    });
-    view! { <Suspense>{made}</Suspense> }
+    })
 }

@@ -115,8 +115,7 @@ fn Inside(me: Me, page: Page, unread: u32, at: Option<Seq>) -> impl IntoView {
     let wall = move |at| wall.as_ref().map_or_else(|| time::utc(at), |wall| wall(at));
     let reader = Reader { me: &me.person.user, now, wall: &wall };
     let line = line_after(page.read, page.older, &page.events).filter(|_| unread > 0);
-    let (html, above) = rows::page(&page.events, line, &reader);
-    let html = past_html(&page.room, page.older, &html);
+    let (html, above) = past_html(&page.room, page.older, |out| rows::push_page(out, &page.events, line, &reader));
     let last = page.events.iter().filter_map(Event::place).map(|(_, seq)| seq).next_back();
     let slug = page.room.clone();
     let address = format!("/room/{slug}");

@@ -1,6 +1,6 @@
 //! A room from the inside, as far as it lives: its head, its log and the composer below it.
 //!
-//! The page comes with the rows that the log had ([`super::rows::page`]); they stay as they are, and what comes in afterwards is
+//! The page comes with the rows that the log had ([`super::rows::push_page`]); they stay as they are, and what comes in afterwards is
 //! laid out below them by the same function. When another room is turned to, or the log cannot be followed any more, the rows are
 //! written anew, again by the same function.
 
@@ -133,17 +133,15 @@ fn room(opening: Opening, children: Children) -> impl IntoView {
     }
 }
 
-/// A page of the log, with what stands above it: the way to what is older, or the log's beginning.
-#[must_use]
-pub fn past_html(room: &Slug, older: Option<Seq>, rows: &str) -> String {
-    let mut out = String::with_capacity(rows.len() + 200);
-    out.push_str("<div class=\"older\">");
+/// A page of the log, with what stands above it: the way to what is older, or the log's beginning. `push_rows` writes its rows.
+pub fn past_html<T>(room: &Slug, older: Option<Seq>, push_rows: impl FnOnce(&mut String) -> T) -> (String, T) {
+    let mut out = String::from("<div class=\"older\">");
     out.push_str(&older_html(room, older));
     out.push_str("</div><span id=\"first\"></span><ol class=\"rows\">");
-    out.push_str(rows);
+    let pushed = push_rows(&mut out);
     out.push_str("</ol>");
     out.push_str("<p class=\"empty\">Nobody has said anything here yet. The first word is yours.</p>");
-    out
+    (out, pushed)
 }
 
 /// The way to what is before `seq`; without one, the room begins here.
@@ -375,8 +373,8 @@ impl Place {
             (paper.older, paper.at_end, paper.seen, paper.slow, paper.height) = (older, false, true, false, None);
             let wanted = paper.wanted.take();
             let line = line_after(wanted.unwrap_or(read), older, &events).filter(|_| wanted.is_some() || unread > 0);
-            let (html, above) = paper.page(&events, line);
-            set_past(&past_html(&about.room, older, &html));
+            let (html, above) = past_html(&about.room, older, |out| paper.push_page(out, &events, line));
+            set_past(&html);
             paper.clear();
             paper.above = above;
             paper.newer = last.filter(|_| newer);
@@ -406,7 +404,11 @@ impl Place {
     fn show_older(self, events: &[Event], older: Option<Seq>) {
         let Some(past) = element(PAST) else { return };
         self.0.update_untracked(|paper| paper.older = older);
-        let (rows, older) = self.look(|paper| (paper.page(events, None).0, older_html(&paper.about.room, older)));
+        let mut rows = String::new();
+        let older = self.look(|paper| {
+            paper.push_page(&mut rows, events, None);
+            older_html(&paper.about.room, older)
+        });
         let Ok(Some(link)) = past.query_selector(".older") else { return };
         // The link that was there may have been what the reader stood on.
         let focused = document().active_element().is_some_and(|focused| link.contains(Some(&focused)));
@@ -435,7 +437,7 @@ impl Place {
         self.change(|paper| {
             paper.rows.drain(..paper.rows.len() - ROWS_LEFT);
             paper.older = paper.rows.first().map(|row| row.seq);
-            set_past(&past_html(&paper.about.room, paper.older, ""));
+            set_past(&past_html(&paper.about.room, paper.older, |_| ()).0);
         });
     }
 
@@ -694,9 +696,9 @@ impl Paper {
     }
 
     /// Lays out a whole page, with a line after what is `read`.
-    fn page(&self, events: &[Event], read: Option<Seq>) -> (String, Above) {
+    fn push_page(&self, out: &mut String, events: &[Event], read: Option<Seq>) -> Above {
         let wall = |at| browser::wall(&self.zone, at);
-        rows::page(events, read, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
+        rows::push_page(out, events, read, &Reader { me: &self.me, now: browser::now_micros(), wall: &wall })
     }
 
     /// What waits, laid out as it will stand when it has arrived. There is little of it: all of it at every change.

@@ -1,11 +1,37 @@
 //! What people write, made into HTML that can do no harm: everything is escaped; addresses of the web can be followed, and code
 //! and quotes look like what they are.
 
+/// HTML takes it for more than text.
+const ESCAPED: u8 = 1;
+/// It ends a line, or begins or ends code.
+const SHAPING: u8 = 2;
+/// It may be in an address.
+const COLON: u8 = 4;
+
+/// What each byte may be. All of it is ASCII, which no other character's bytes contain.
+const MEANING: [u8; 256] = {
+    let mut meaning = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        meaning[byte as usize] = match byte {
+            b'&' | b'<' | b'>' | b'"' | b'\'' => ESCAPED,
+            b'\n' | b'`' => SHAPING,
+            b':' => COLON,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    meaning
+};
+
+fn meaning(byte: u8) -> u8 {
+    MEANING[usize::from(byte)]
+}
+
 /// Writes `text` so that HTML takes it for nothing but text, in an element as in a quoted attribute.
 pub fn push_escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    // Byte by byte: what is looked for is ASCII, which no other character's bytes contain.
-    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')) {
+    while let Some(at) = rest.bytes().position(|byte| meaning(byte) == ESCAPED) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'&' => "&amp;",
@@ -182,8 +208,9 @@ fn trimmed(address: &str) -> usize {
 /// Writes what someone wrote: the inside of an element that keeps line breaks.
 pub fn push_text(out: &mut String, text: &str) {
     // Most of what people write is one line of words.
-    if !text.bytes().any(|byte| matches!(byte, b'\n' | b'`' | b':')) && !text.starts_with('>') {
-        return push_escaped(out, text);
+    let all = text.bytes().fold(0, |all, byte| all | meaning(byte));
+    if all & SHAPING == 0 && !text.starts_with('>') && (all & COLON == 0 || !text.contains("://")) {
+        return if all & ESCAPED == 0 { out.push_str(text) } else { push_escaped(out, text) };
     }
     for block in blocks(text) {
         match block {

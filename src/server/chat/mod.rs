@@ -7,6 +7,7 @@ mod accounts;
 mod fault;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod latest;
 mod names;
 mod operator;
 mod passwords;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin, TOUCH_AFTER};
 pub use self::fault::{away, fault};
+use self::latest::Latest;
 pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
 use self::passwords::Passwords;
 pub use self::rooms::Page;
@@ -86,6 +88,7 @@ impl fmt::Debug for Chat {
 struct Inner {
     store: Store,
     hub: Hub,
+    latest: Latest,
     /// The identity of the database: see [`Event::Welcome`](crate::protocol::Event::Welcome).
     epoch: Uuid,
     passwords: Passwords,
@@ -132,7 +135,8 @@ impl Chat {
         };
         let throttles = Throttles::new(&settings, metrics.clone());
         let passwords = Passwords::new(&settings, metrics.clone());
-        Ok(Self(Arc::new(Inner { store, hub, epoch, passwords, tokens, throttles, writes, settings, metrics })))
+        let latest = Latest::new();
+        Ok(Self(Arc::new(Inner { store, hub, latest, epoch, passwords, tokens, throttles, writes, settings, metrics })))
     }
 
     #[must_use]

@@ -1,5 +1,7 @@
 //! Rooms: listing, making, joining, leaving, reading.
 
+use std::collections::HashMap;
+
 use super::writer::{Closer, MakeRoom, Write};
 use super::{Actor, Chat, fault, filled, names};
 use crate::protocol::api::{Logged, Member, Members, Messages, Role, Room, Rooms};
@@ -9,7 +11,7 @@ use crate::protocol::{
 };
 use crate::server::config::RoomCreation;
 pub use crate::server::store::log::Page;
-use crate::server::store::rooms::{self, FoundRow, MemberRow, RoomRow, Search, Turn};
+use crate::server::store::rooms::{self, CountedRow, FoundRow, MemberRow, RoomRow, Search, Turn};
 use crate::server::store::{RoomId, StoreError, UserId, log};
 
 /// Messages on a page of a room.
@@ -28,13 +30,25 @@ impl Chat {
     /// A fault.
     pub async fn list_rooms(&self, actor: &Actor) -> Result<Vec<RoomItem>, Refusal> {
         let mut reader = self.store().reader().await.map_err(fault)?;
-        let rows = rooms::listed(&mut reader.conn(), actor.user, LIVELY).await.map_err(fault)?;
+        let conn = &mut reader.conn();
+        let rows = rooms::listed(conn, actor.user, LIVELY).await.map_err(fault)?;
+        let mut counts = HashMap::new();
+        for row in rows.iter().filter(|row| row.member() && row.read() < row.last()) {
+            if let Some(count) = self.0.latest.unread(row.id, row.last(), row.read(), &actor.person) {
+                counts.insert(row.id, count);
+            } else {
+                // One statement for all of them.
+                let unread = rooms::unread(conn, actor.user).await.map_err(fault)?;
+                counts = unread.into_iter().map(|(id, count)| (id, rooms::up_to_max(count))).collect();
+                break;
+            }
+        }
         let item = |row: RoomRow| {
             Ok(RoomItem {
                 room: row.slug().map_err(fault)?,
                 member: row.member(),
                 read: row.read(),
-                unread: row.unread(),
+                unread: counts.get(&row.id).copied().unwrap_or_default(),
                 members: u32::try_from(row.member_count).unwrap_or_default(),
                 active_at: Micros(row.active_at),
                 closed: row.closed,
@@ -87,7 +101,7 @@ impl Chat {
     /// [`Refusal::NoRoom`], or a fault.
     pub async fn show_room(&self, actor: &Actor, room: &Slug) -> Result<Room, Refusal> {
         let mut reader = self.store().reader().await.map_err(fault)?;
-        let row = rooms::one(&mut reader.conn(), actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
+        let row = rooms::one_counted(&mut reader.conn(), actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
         seen(actor, row)
     }
 
@@ -242,7 +256,12 @@ impl Chat {
         let conn = &mut reader.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
         let rows = if row.member() {
-            log::page(conn, row.id, room, page, row.last(), PAGE).await.map_err(fault)?
+            let end = row.last();
+            match page {
+                Page::Latest => self.0.latest.page(conn, row.id, room, end, PAGE).await,
+                page => log::page(conn, row.id, room, page, end, PAGE).await,
+            }
+            .map_err(fault)?
         } else {
             log::PageRows::default()
         };
@@ -275,7 +294,7 @@ impl Chat {
         if !read.member {
             return Err(Refusal::NotMember);
         }
-        let events: Vec<_> = read.events.into_iter().filter_map(Logged::of).collect();
+        let events: Vec<_> = read.events.iter().cloned().filter_map(Logged::of).collect();
         let after = events.last().filter(|_| read.newer).map(Logged::seq);
         Ok(Messages { room: read.room, epoch: read.epoch, as_of: read.as_of, events, before: read.older, after })
     }
@@ -288,6 +307,11 @@ impl Chat {
     /// One's rooms as they are now.
     pub(in crate::server) async fn joined(&self, user: UserId) -> Result<Vec<RoomRow>, Refusal> {
         rooms::joined(self.store(), user).await.map_err(fault)
+    }
+
+    /// As [`Chat::joined`], with what they have not read.
+    pub(in crate::server) async fn joined_counted(&self, user: UserId) -> Result<Vec<CountedRow>, Refusal> {
+        rooms::joined_counted(self.store(), user).await.map_err(fault)
     }
 }
 
@@ -312,7 +336,8 @@ fn one_more(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX - 1) + 1
 }
 
-fn seen(actor: &Actor, row: RoomRow) -> Result<Room, Refusal> {
+fn seen(actor: &Actor, row: CountedRow) -> Result<Room, Refusal> {
+    let (unread, row) = (row.unread(), row.room);
     Ok(Room {
         room: row.slug().map_err(fault)?,
         member: row.member(),
@@ -323,7 +348,7 @@ fn seen(actor: &Actor, row: RoomRow) -> Result<Room, Refusal> {
         active_at: Micros(row.active_at),
         seq: row.last(),
         read: row.read(),
-        unread: row.unread(),
+        unread,
         name: row.name,
         topic: row.topic,
     })
@@ -352,13 +377,14 @@ fn found(row: FoundRow) -> Result<FoundRoom, Refusal> {
 }
 
 /// A room as [`Event::Welcome`](crate::protocol::Event::Welcome) tells of it.
-pub(in crate::server) fn state(row: &RoomRow) -> Result<RoomState, Refusal> {
+pub(in crate::server) fn state(row: &CountedRow) -> Result<RoomState, Refusal> {
+    let (unread, row) = (row.unread(), &row.room);
     Ok(RoomState {
         room: row.slug().map_err(fault)?,
         name: row.name.clone(),
         seq: row.last(),
         read: row.read(),
-        unread: row.unread(),
+        unread,
         closed: row.closed,
     })
 }

@@ -24,6 +24,7 @@ use super::wire;
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
 use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
+use crate::server::store::rooms::CountedRow;
 
 /// Bytes of a frame in which events are joined, about.
 const FRAME: usize = 64 * 1024;
@@ -528,7 +529,7 @@ impl Session {
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
         }
-        let rooms = self.chat.joined(user).await?;
+        let rooms = self.chat.joined_counted(user).await?;
         let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, Refusal>>()?;
         let mut out = Outgoing::new(self.lines);
         out.add(json(&Event::Welcome {
@@ -540,7 +541,7 @@ impl Session {
         }));
         self.cursors.clear();
         self.slugs.clear();
-        for row in &rooms {
+        for CountedRow { room: row, .. } in &rooms {
             let slug = row.slug().map_err(fault)?;
             let last = row.last();
             match named.get(&slug) {

@@ -1,5 +1,7 @@
 //! Reading a room's log.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{Conn, RoomId, Store, StoreError, UserId, query, row};
@@ -113,7 +115,7 @@ pub enum Page {
 /// A page of a log, by `seq`.
 #[derive(Clone, Debug, Default)]
 pub struct PageRows {
-    pub events: Vec<Event>,
+    pub events: Arc<[Event]>,
     /// There is more before the first of these.
     pub older: Option<Seq>,
     /// There is more after the last of these.
@@ -205,7 +207,7 @@ pub async fn page(
         events.push(message.event(slug));
     }
     events.extend(notes.filter_map(|rest| rest.event(slug)));
-    Ok(PageRows { events, older, newer })
+    Ok(PageRows { events: events.into(), older, newer })
 }
 
 /// A row more than `most`: whether there is more.

@@ -3,6 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
+use super::query::{FromRow, Row};
 use super::{Conn, RoomId, Store, StoreError, UserId, query, row};
 use crate::protocol::{Idle, Micros, Seq, Slug, UNREAD_MAX};
 
@@ -35,9 +36,34 @@ row! {
         pub read_seq: Option<i64>,
         /// Since when they are a member.
         pub since_seq: Option<i64>,
-        /// Messages of others after `read_seq`, up to [`UNREAD_MAX`].
-        pub unread: i64,
     }
+}
+
+/// A room as one person sees it, with what they have not read.
+#[derive(Clone, Debug)]
+pub struct CountedRow {
+    pub room: RoomRow,
+    /// Messages of others after `read_seq`, up to [`UNREAD_MAX`].
+    unread: i64,
+}
+
+impl FromRow for CountedRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { room: RoomRow::from_row(row)?, unread: row.column_named("unread")? })
+    }
+}
+
+impl CountedRow {
+    #[must_use]
+    pub fn unread(&self) -> u32 {
+        up_to_max(self.unread)
+    }
+}
+
+/// What a statement counted, which stops at [`UNREAD_MAX`].
+#[must_use]
+pub fn up_to_max(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(UNREAD_MAX)
 }
 
 impl RoomRow {
@@ -67,39 +93,65 @@ impl RoomRow {
     pub fn read(&self) -> Seq {
         Seq(self.read_seq.unwrap_or_default())
     }
-
-    #[must_use]
-    pub fn unread(&self) -> u32 {
-        u32::try_from(self.unread).unwrap_or(UNREAD_MAX)
-    }
 }
 
-/// `$1` is the one who looks. The count walks the room's messages from the cursor on and stops at `UNREAD_MAX`.
 macro_rules! room_columns {
     () => {
-        "SELECT r.id, r.slug, r.name, r.topic, r.closed_at IS NOT NULL AS closed, r.idle_after, r.created_by,
-                r.member_count, r.last_seq, r.active_at, m.read_seq, m.since_seq,
-                CASE WHEN m.read_seq IS NULL OR m.read_seq >= r.last_seq THEN 0 ELSE (
-                  SELECT count(*) FROM (
-                    SELECT 1 AS one FROM messages x
-                    WHERE x.room_id = r.id AND x.seq > m.read_seq AND x.author_id <> $1 AND x.deleted_at IS NULL
-                    LIMIT 100
-                  ) AS counted
-                ) END AS unread
-         FROM rooms r"
+        "r.id, r.slug, r.name, r.topic, r.closed_at IS NOT NULL AS closed, r.idle_after, r.created_by,
+         r.member_count, r.last_seq, r.active_at, m.read_seq, m.since_seq"
     };
 }
 
-const JOINED: &str =
-    concat!(room_columns!(), " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id");
+/// `$1` is the one who looks. The count walks the room's messages from the cursor on and stops at `UNREAD_MAX`.
+macro_rules! unread {
+    () => {
+        "CASE WHEN m.read_seq IS NULL OR m.read_seq >= r.last_seq THEN 0 ELSE (
+           SELECT count(*) FROM (
+             SELECT 1 AS one FROM messages x
+             WHERE x.room_id = r.id AND x.seq > m.read_seq AND x.author_id <> $1 AND x.deleted_at IS NULL
+             LIMIT 100
+           ) AS counted
+         ) END AS unread"
+    };
+}
+
+macro_rules! counted {
+    () => {
+        concat!("SELECT ", room_columns!(), ", ", unread!(), " FROM rooms r")
+    };
+}
+
+/// One room, where one may see it: `$1` is the one who looks, `$2` its slug.
+macro_rules! seen {
+    () => {
+        " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
+          WHERE r.slug = $2 AND (r.kind = 'public' OR m.user_id IS NOT NULL)"
+    };
+}
+
+/// Those that one is a member of: `$1` is the one who looks.
+macro_rules! joined {
+    () => {
+        " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL ORDER BY r.id"
+    };
+}
 
 /// The rooms that `user` is a member of.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn joined(store: &Store, user: UserId) -> Result<Vec<RoomRow>, StoreError> {
-    let rows = query(JOINED).bind(user).all(&mut store.reader().await?.conn()).await?;
-    Ok(rows)
+    const SQL: &str = concat!("SELECT ", room_columns!(), " FROM rooms r", joined!());
+    query(SQL).bind(user).all(&mut store.reader().await?.conn()).await
+}
+
+/// As [`joined`], with what they have not read.
+///
+/// # Errors
+/// When the database fails.
+pub async fn joined_counted(store: &Store, user: UserId) -> Result<Vec<CountedRow>, StoreError> {
+    const SQL: &str = concat!(counted!(), joined!());
+    query(SQL).bind(user).all(&mut store.reader().await?.conn()).await
 }
 
 /// The ids alone of the rooms that `user` is a member of.
@@ -119,11 +171,16 @@ pub async fn joined_ids(store: &Store, user: UserId) -> Result<Vec<RoomId>, Stor
 /// # Errors
 /// When the database fails.
 pub async fn one(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Option<RoomRow>, StoreError> {
-    const SQL: &str = concat!(
-        room_columns!(),
-        " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
-          WHERE r.slug = $2 AND (r.kind = 'public' OR m.user_id IS NOT NULL)"
-    );
+    const SQL: &str = concat!("SELECT ", room_columns!(), " FROM rooms r", seen!());
+    query(SQL).bind(user).bind(slug.as_str()).optional(conn).await
+}
+
+/// As [`one`], with what they have not read.
+///
+/// # Errors
+/// When the database fails.
+pub async fn one_counted(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Option<CountedRow>, StoreError> {
+    const SQL: &str = concat!(counted!(), seen!());
     query(SQL).bind(user).bind(slug.as_str()).optional(conn).await
 }
 
@@ -131,9 +188,9 @@ pub async fn one(conn: &mut Conn<'_>, user: UserId, slug: &Slug) -> Result<Optio
 ///
 /// # Errors
 /// When the database fails.
-pub async fn visible(conn: &mut Conn<'_>, user: UserId, after: &str, limit: i64) -> Result<Vec<RoomRow>, StoreError> {
+pub async fn visible(conn: &mut Conn<'_>, user: UserId, after: &str, limit: i64) -> Result<Vec<CountedRow>, StoreError> {
     const SQL: &str = concat!(
-        room_columns!(),
+        counted!(),
         " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
           WHERE r.slug > $2 AND (m.user_id IS NOT NULL OR (r.kind = 'public' AND r.closed_at IS NULL)) ORDER BY r.slug LIMIT $3"
     );
@@ -249,12 +306,13 @@ macro_rules! found {
 /// When the database fails.
 pub async fn listed(conn: &mut Conn<'_>, user: UserId, lively: i64) -> Result<Vec<RoomRow>, StoreError> {
     const SQL: &str = concat!(
+        "SELECT ",
         room_columns!(),
-        " JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
+        " FROM rooms r JOIN members m ON m.room_id = r.id AND m.user_id = $1 AND m.until_seq IS NULL
           UNION ALL
           SELECT * FROM (
             SELECT r.id, r.slug, r.name, r.topic, FALSE AS closed, r.idle_after, r.created_by, r.member_count, r.last_seq, r.active_at,
-                   CAST(NULL AS BIGINT) AS read_seq, CAST(NULL AS BIGINT) AS since_seq, 0 AS unread
+                   CAST(NULL AS BIGINT) AS read_seq, CAST(NULL AS BIGINT) AS since_seq
             FROM rooms r
             WHERE r.kind = 'public' AND r.closed_at IS NULL
               AND r.id NOT IN (SELECT room_id FROM members WHERE user_id = $1 AND until_seq IS NULL)
@@ -262,6 +320,15 @@ pub async fn listed(conn: &mut Conn<'_>, user: UserId, lively: i64) -> Result<Ve
           ) AS lively"
     );
     query(SQL).bind(user).bind(lively).all(conn).await
+}
+
+/// What `user` has not read of each of their rooms that has something: messages of others after the cursor, up to [`UNREAD_MAX`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn unread(conn: &mut Conn<'_>, user: UserId) -> Result<Vec<(RoomId, i64)>, StoreError> {
+    const SQL: &str = concat!("SELECT r.id, ", unread!(), " FROM rooms r", joined!());
+    query(SQL).bind(user).all(conn).await
 }
 
 /// How many rooms a search finds.

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use leptos::nonce::use_nonce;
 use leptos::prelude::{expect_context, provide_context};
 use leptos_axum::ResponseOptions;
@@ -127,7 +128,8 @@ pub(super) async fn render(
     };
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = uri.clone();
-    let mut response = leptos_axum::render_app_async_with_context(context, shell)(request).await;
+    let response = leptos_axum::render_app_async_with_context(context, shell)(request).await;
+    let mut response = whole(response).await;
     if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
         *response.status_mut() = status;
     }
@@ -140,4 +142,16 @@ pub(super) async fn render(
     // Pages are of one person at one moment: nobody keeps them.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The answer in one piece. It is there already, but comes as a stream, whose end nobody knows: sent as it is it would go in chunks.
+async fn whole(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    match body.collect().await {
+        Ok(body) => Response::from_parts(parts, body.to_bytes().into()),
+        Err(error) => {
+            tracing::error!(%error, "a page was not rendered to its end");
+            super::refusal(&Refusal::Internal)
+        }
+    }
 }

@@ -1,0 +1,78 @@
+//! The latest page of each room's log, kept as it was last read. Many read the same one: everyone who comes to a room.
+//!
+//! What is kept is true for the end that it was read up to. Every change in a room takes a place in its log, so whoever asks says
+//! where the log ends now, as the database has just told, and a page that ends elsewhere is read anew.
+
+use std::mem::size_of;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::protocol::{Event, Person, Seq, Slug};
+use crate::server::store::log::{self, Page, PageRows};
+use crate::server::store::{Conn, RoomId, StoreError};
+
+/// Bytes that the pages of all rooms may take. Those of rooms that few read make room for others.
+const BYTES: u64 = 8 * 1024 * 1024;
+
+/// A page of usual messages, in bytes.
+const USUAL: u64 = 16 * 1024;
+
+pub struct Latest(Cache<RoomId, Kept, Weight>);
+
+#[derive(Clone)]
+struct Kept {
+    end: Seq,
+    rows: PageRows,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<RoomId, Kept> for Weight {
+    fn weight(&self, _: &RoomId, kept: &Kept) -> u64 {
+        let text = |event: &Event| match event {
+            Event::Message(message) => message.text.len(),
+            _ => 0,
+        };
+        // With the names, the slug, and what each allocation takes beside.
+        let bytes: usize = kept.rows.events.iter().map(|event| size_of::<Event>() + 96 + text(event)).sum();
+        bytes as u64 + 256
+    }
+}
+
+impl Latest {
+    pub fn new() -> Self {
+        Self(Cache::with_weighter(usize::try_from(BYTES / USUAL).unwrap_or(usize::MAX), BYTES, Weight))
+    }
+
+    /// The latest page of the log that ends at `end`, of `limit` messages: the same number each time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn page(
+        &self,
+        conn: &mut Conn<'_>,
+        room: RoomId,
+        slug: &Slug,
+        end: Seq,
+        limit: usize,
+    ) -> Result<PageRows, StoreError> {
+        if let Some(kept) = self.0.get(&room).filter(|kept| kept.end == end) {
+            return Ok(kept.rows);
+        }
+        let rows = log::page(conn, room, slug, Page::Latest, end, limit).await?;
+        self.0.insert(room, Kept { end, rows: rows.clone() });
+        Ok(rows)
+    }
+
+    /// How many messages of others than `reader` there are after `read`, in the log that ends at `end`; none where what is kept does
+    /// not say.
+    pub fn unread(&self, room: RoomId, end: Seq, read: Seq, reader: &Person) -> Option<u32> {
+        let kept = self.0.get(&room).filter(|kept| kept.end == end)?;
+        let reaches_back = kept.rows.older.is_none_or(|first| first <= read.next());
+        let of_others =
+            |event: &&Event| matches!(event, Event::Message(message) if message.seq > read && message.by.user != reader.user);
+        reaches_back.then(|| u32::try_from(kept.rows.events.iter().filter(of_others).count()).unwrap_or(u32::MAX))
+    }
+}
