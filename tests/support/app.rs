@@ -117,10 +117,14 @@ impl TestApp {
     /// Makes a stopped server's database what it was before messages were their own events of the log.
     pub async fn make_old(&self) {
         let table = "CREATE TABLE was AS SELECT room_id, seq, kind, user_id, message_seq, at, operator FROM log;
-            DROP VIEW log; DROP TABLE changes; ALTER TABLE was RENAME TO log; DELETE FROM _sqlx_migrations WHERE version = 7";
+            DROP VIEW log; DROP TABLE changes; ALTER TABLE was RENAME TO log; DELETE FROM _sqlx_migrations WHERE version > 6";
         self.sql(table).await.expect("the newest schema can be taken back");
         if self.engine == Engine::Postgres {
-            self.sql("DROP FUNCTION changes_beside_messages").await.expect("and its function");
+            let guards = "DROP FUNCTION changes_beside_messages;
+                DROP TRIGGER messages_by_members ON messages;
+                CREATE TRIGGER messages_by_members BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION messages_by_members();
+                ALTER TABLE messages ADD CONSTRAINT messages_room_id_fkey FOREIGN KEY (room_id) REFERENCES rooms (id)";
+            self.sql(guards).await.expect("and its guards");
         }
     }
 

@@ -1,12 +1,11 @@
-//! Adding many messages at once: the one place where the engines part. To PostgreSQL a batch travels as one JSON text, and four
+//! Adding many messages at once: the one place where the engines part. To PostgreSQL a batch travels as arrays, and four
 //! statements serve any number of messages. On SQLite, where a statement costs no trip, each message has its own: prepared once,
 //! it costs less than taking JSON apart.
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::query::{FromRow, Row};
-use super::{Conn, Either, RoomId, StoreError, UserId, query, row};
+use super::{Conn, Either, RoomId, StoreError, UserId, row};
 use crate::protocol::{Micros, Seq, Slug};
 
 /// A message that someone wants to send: its room, its author, its author's id for it.
@@ -45,10 +44,6 @@ pub struct Placed<'a> {
     pub at: Micros,
 }
 
-fn json<T: Serialize>(rows: impl Iterator<Item = T>) -> Result<String, StoreError> {
-    serde_json::to_string(&rows.collect::<Vec<_>>()).map_err(|_| StoreError::Malformed("a batch"))
-}
-
 /// Locks the rooms of a batch, in the order of their ids, and reads what is needed to decide on each message, in the order of
 /// the batch.
 ///
@@ -74,38 +69,35 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
             };
             wanted.iter().map(&mut find).collect()
         }
-        Either::Postgres(_) => {
-            let batch =
-                json(wanted.iter().map(|w| (w.room.as_str(), w.author.0.simple().to_string(), w.id.simple().to_string())))?;
-            query(
-                "SELECT 1 FROM rooms WHERE slug IN (SELECT value ->> 0 FROM json_array_elements($1::json) AS j(value))
-                 ORDER BY id FOR UPDATE",
-            )
-            .bind(batch.as_str())
-            .execute(conn)
-            .await?;
+        Either::Postgres(conn) => {
+            let slugs: Vec<_> = wanted.iter().map(|w| w.room.as_str()).collect();
+            sqlx::query("SELECT 1 FROM rooms WHERE slug = ANY ($1::text[]) ORDER BY id FOR UPDATE")
+                .bind(&slugs)
+                .execute(&mut **conn)
+                .await?;
             // A statement of its own: it sees what was committed while waiting for the locks. Each row is looked up by itself
             // (a LATERAL with a LIMIT is not joined otherwise): the plan is kept, and one that is made while the tables are small
             // would go through all of them for every batch when they have grown.
-            query(
+            let rows = sqlx::query(
                 "SELECT r.id AS room_id, r.last_seq, r.closed_at IS NOT NULL AS closed,
                         (r.kind = 'public' OR m.user_id IS NOT NULL) IS TRUE AS visible, m.user_id IS NOT NULL AS member,
                         d.room_id AS there_room, d.seq AS there_seq, d.text AS there_text
-                 FROM json_array_elements($1::json) WITH ORDINALITY AS j(value, key)
-                 LEFT JOIN LATERAL (SELECT id, last_seq, closed_at, kind FROM rooms WHERE slug = j.value ->> 0 LIMIT 1) r ON TRUE
+                 FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS w(room, author_id, id, key)
+                 LEFT JOIN LATERAL (SELECT id, last_seq, closed_at, kind FROM rooms WHERE slug = w.room LIMIT 1) r ON TRUE
                  LEFT JOIN LATERAL (
-                   SELECT user_id FROM members
-                   WHERE room_id = r.id AND user_id = (j.value ->> 1)::uuid AND until_seq IS NULL LIMIT 1
+                   SELECT user_id FROM members WHERE room_id = r.id AND user_id = w.author_id AND until_seq IS NULL LIMIT 1
                  ) m ON TRUE
                  LEFT JOIN LATERAL (
-                   SELECT room_id, seq, text FROM messages
-                   WHERE author_id = (j.value ->> 1)::uuid AND id = (j.value ->> 2)::uuid LIMIT 1
+                   SELECT room_id, seq, text FROM messages WHERE author_id = w.author_id AND id = w.id LIMIT 1
                  ) d ON TRUE
-                 ORDER BY j.key",
+                 ORDER BY w.key",
             )
-            .bind(batch.as_str())
-            .all(conn)
-            .await
+            .bind(&slugs)
+            .bind(wanted.iter().map(|w| w.author.0).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|w| w.id).collect::<Vec<_>>())
+            .fetch_all(&mut **conn)
+            .await?;
+            rows.iter().map(|row| Finding::from_row(&mut Row::postgres(row))).collect()
         }
     }
 }
@@ -130,27 +122,29 @@ pub async fn insert(conn: &mut Conn<'_>, placed: &[Placed<'_>], ends: &[(RoomId,
                 advance.execute((room.0, seq.0, at.0))?;
             }
         }
-        Either::Postgres(_) => {
-            let rows = json(placed.iter().map(|p| {
-                (p.room.0.simple().to_string(), p.seq, p.author.0.simple().to_string(), p.id.simple().to_string(), p.text, p.at)
-            }))?;
-            let ends = json(ends.iter().map(|(room, seq, at)| (room.0.simple().to_string(), seq, at)))?;
-            query(
+        Either::Postgres(conn) => {
+            sqlx::query(
                 "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
-                 SELECT (value ->> 0)::uuid, (value ->> 1)::bigint, (value ->> 2)::uuid, (value ->> 3)::uuid, value ->> 4,
-                        (value ->> 5)::bigint, (value ->> 1)::bigint
-                 FROM json_array_elements($1::json) AS j(value)",
+                 SELECT room_id, seq, author_id, id, text, at, seq
+                 FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[])
+                   AS p(room_id, seq, author_id, id, text, at)",
             )
-            .bind(rows.as_str())
-            .execute(conn)
+            .bind(placed.iter().map(|p| p.room.0).collect::<Vec<_>>())
+            .bind(placed.iter().map(|p| p.seq.0).collect::<Vec<_>>())
+            .bind(placed.iter().map(|p| p.author.0).collect::<Vec<_>>())
+            .bind(placed.iter().map(|p| p.id).collect::<Vec<_>>())
+            .bind(placed.iter().map(|p| p.text).collect::<Vec<_>>())
+            .bind(placed.iter().map(|p| p.at.0).collect::<Vec<_>>())
+            .execute(&mut **conn)
             .await?;
-            query(
-                "UPDATE rooms SET last_seq = (j.value ->> 1)::bigint, active_at = (j.value ->> 2)::bigint,
-                        idle_from = (j.value ->> 2)::bigint
-                 FROM json_array_elements($1::json) AS j(value) WHERE rooms.id = (j.value ->> 0)::uuid",
+            sqlx::query(
+                "UPDATE rooms SET last_seq = e.seq, active_at = e.at, idle_from = e.at
+                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS e(id, seq, at) WHERE rooms.id = e.id",
             )
-            .bind(ends.as_str())
-            .execute(conn)
+            .bind(ends.iter().map(|(room, ..)| room.0).collect::<Vec<_>>())
+            .bind(ends.iter().map(|(_, seq, _)| seq.0).collect::<Vec<_>>())
+            .bind(ends.iter().map(|(.., at)| at.0).collect::<Vec<_>>())
+            .execute(&mut **conn)
             .await?;
         }
     }

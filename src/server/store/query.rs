@@ -171,7 +171,7 @@ impl<'r> Row<'r> {
         Self { of: Either::Sqlite(row), next: 0 }
     }
 
-    fn postgres(row: &'r PgRow) -> Self {
+    pub(super) fn postgres(row: &'r PgRow) -> Self {
         Self { of: Either::Postgres(row), next: 0 }
     }
 
