@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use snug::protocol::api::{LogIn, Token};
 
 use crate::postgres::Postgres;
-use crate::wire::{Commands, Frames, Http, socket, source};
+use crate::wire::{Commands, Frames, Http, open, socket, source};
 use crate::world::{PASSWORD, World, latencies, run, thousands};
 use crate::{Bench, process};
 
@@ -20,8 +20,10 @@ const SENDERS: usize = 64;
 enum Rooms {
     /// Each alone in a room, over a socket.
     Apart,
-    /// All in one, by the API, and nobody has a socket: nothing is handed on.
+    /// All in one, over sockets that hear no room: nothing is handed on.
     One,
+    /// All in one, by the API, and nobody has a socket.
+    OneByApi,
 }
 
 /// What one run measured.
@@ -38,22 +40,25 @@ pub fn measure(bench: &Bench) {
     println!(
         "{SENDERS} senders, one message each in flight, texts of 100 bytes, random ids, {} s; acknowledged is on disk, on SQLite with \
          `synchronous=FULL`, on PostgreSQL as it comes (the server's CPU time is without that of PostgreSQL, which shares the machine). \
-         In rooms of their own they send over sockets; in one room each by `POST /api/rooms/…/messages` over a connection that is \
-         kept alive, and nobody has a socket that each message would go to.\n",
+         They send over sockets; in one room over such as hear no room and are told of their own messages, so that nothing is handed on; \
+         by the API with `POST /api/rooms/…/messages` over a connection that is kept alive.\n",
         seconds.as_secs()
     );
-    println!("| engine | rooms | sends/s | p50, µs | p99, µs | server CPU, µs/send | load generator CPU, µs/send |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    row("SQLite", Rooms::Apart, seconds, &run(once(World::start(bench), Rooms::Apart, seconds)));
-    row("SQLite", Rooms::One, seconds, &run(once(World::start(bench), Rooms::One, seconds)));
+    println!("| engine | rooms, by | sends/s | p50, µs | p99, µs | server CPU, µs/send | load generator CPU, µs/send |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    for rooms in [Rooms::Apart, Rooms::One, Rooms::OneByApi] {
+        row("SQLite", rooms, seconds, &run(once(World::start(bench), rooms, seconds)));
+    }
     if Postgres::is_there() {
-        let measured = run(async {
-            let database = Postgres::shared().database().await;
-            once(World::start_on(bench, Some(database)), Rooms::Apart, seconds).await
-        });
-        row("PostgreSQL", Rooms::Apart, seconds, &measured);
+        for rooms in [Rooms::Apart, Rooms::One] {
+            let measured = run(async {
+                let database = Postgres::shared().database().await;
+                once(World::start_on(bench, Some(database)), rooms, seconds).await
+            });
+            row("PostgreSQL", rooms, seconds, &measured);
+        }
     } else {
-        println!("| PostgreSQL | {SENDERS} | not measured: its programs are not there | | | | |");
+        println!("| PostgreSQL | | not measured: its programs are not there | | | | |");
     }
     println!();
 }
@@ -64,7 +69,11 @@ fn row(engine: &str, rooms: Rooms, seconds: Duration, measured: &Measured) {
     let micros = |time: &Duration| time.as_secs_f64() * 1e6 / count;
     println!(
         "| {engine} | {} | {} | {} | {} | {:.1} | {:.1} |",
-        if rooms == Rooms::Apart { SENDERS } else { 1 },
+        match rooms {
+            Rooms::Apart => "64, sockets",
+            Rooms::One => "1, sockets",
+            Rooms::OneByApi => "1, the API",
+        },
         thousands(count / seconds.as_secs_f64()),
         thousands(latency.value_at_quantile(0.5) as f64 / 1e3),
         thousands(latency.value_at_quantile(0.99) as f64 / 1e3),
@@ -78,8 +87,9 @@ async fn once(world: World, rooms: Rooms, seconds: Duration) -> Measured {
     let mut senders = Vec::new();
     for (number, cookie) in people.iter().enumerate() {
         senders.push(match rooms {
-            Rooms::Apart => Sender::with_socket(&world, number, cookie).await,
-            Rooms::One => Sender::with_token(&world, number).await,
+            Rooms::Apart => Sender::apart(&world, number, cookie).await,
+            Rooms::One => Sender::in_general(&world, number, cookie).await,
+            Rooms::OneByApi => Sender::by_api(&world, number).await,
         });
     }
     // A second to warm up.
@@ -117,7 +127,7 @@ enum Sender {
 
 impl Sender {
     /// Makes a room and sends to it over a socket.
-    async fn with_socket(world: &World, number: usize, cookie: &str) -> Self {
+    async fn apart(world: &World, number: usize, cookie: &str) -> Self {
         let mut http = Http::connect(world.address()).await;
         let reply = http.post("/actions/create_room", &format!("Cookie: {cookie}\r\n"), &format!("name=Room+{number}")).await;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
@@ -126,8 +136,14 @@ impl Sender {
         Self::Socket { room: format!("room-{number}"), frames, commands }
     }
 
+    /// Sends to `general` over a socket that hears no room.
+    async fn in_general(world: &World, number: usize, cookie: &str) -> Self {
+        let (frames, commands) = open(world.address(), source(number), cookie, true).await.expect("the server gives a socket");
+        Self::Socket { room: "general".to_owned(), frames, commands }
+    }
+
     /// Sends to `general` by the API.
-    async fn with_token(world: &World, number: usize) -> Self {
+    async fn by_api(world: &World, number: usize) -> Self {
         let log_in = LogIn { name: format!("person{number}"), password: PASSWORD.to_owned() };
         let mut http = Http::connect(world.address()).await;
         let body = serde_json::to_string(&log_in).expect("it is JSON");

@@ -80,6 +80,25 @@ on_both! {
         assert_eq!(ada.copies("general", id).await, 1);
     }
 
+    async fn who_hears_no_room_is_told_of_each_message_that_it_is_there(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut listener = ada.live().await;
+        let mut socket = ada.socket().await;
+        for _ in 0..3 {
+            let (id, command) = message("general", "by who only sends");
+            socket.send(&command).await;
+            let answer = socket.next_event().await;
+            let heard = listener.until(|event| matches!(event, Event::Message(message) if message.id == id)).await;
+            let (room, seq) = heard.place().expect("a place");
+            assert_eq!(answer, Event::Sent { room: room.clone(), id, seq });
+        }
+        socket.hello().await;
+        let (id, command) = message("general", "by who hears it");
+        socket.send(&command).await;
+        let answer = socket.next_event().await;
+        assert!(matches!(&answer, Event::Message(message) if message.id == id), "its own event is enough: {answer:?}");
+    }
+
     async fn a_message_is_itself_after_a_restart(app: TestApp) {
         let mut app = app;
         let ada = app.sign_up("ada").await;

@@ -141,6 +141,11 @@ impl Connection {
         }
     }
 
+    /// Whether it hears no room: it has not said `hello`, or its person is in none.
+    pub(in crate::server) fn hears_nothing(&self) -> bool {
+        lock(&self.rooms).as_ref().is_none_or(Vec::is_empty)
+    }
+
     /// It is gone: hands over the rooms that it heard, and hears none from now on.
     pub(super) fn gone(&self) -> Vec<RoomId> {
         lock(&self.rooms).take().unwrap_or_default()
