@@ -207,6 +207,7 @@ on_both! {
     async fn an_unknown_name_costs_what_a_wrong_password_costs(engine: Engine) {
         let app = TestApp::start_with(engine, |settings| {
             settings.failed_logins = 1000;
+            settings.failed_logins_per_address = 1000;
             settings.failed_logins_per_account = 1000;
         }).await;
         app.sign_up("ada").await;
