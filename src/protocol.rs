@@ -332,7 +332,7 @@ pub enum Event {
     Closed(Closure),
     /// From here on it does again.
     Reopened(Closure),
-    /// The message `id` is there, at `seq`: it had been sent before, or the connection hears no room, as before its `hello`.
+    /// The message `id` is there, at `seq`: it had been sent before, or the connection is sent no event of a room, as before its `hello`.
     Sent {
         room: Slug,
         id: Uuid,

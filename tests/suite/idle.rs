@@ -265,12 +265,29 @@ on_both! {
         let mut app = app;
         let ada = app.sign_up("ada").await;
         make(&ada, "Garden", "hour").await;
+        let bob = app.sign_up("bob").await;
+        bob.join("garden").await;
+        bob.leave("garden").await;
         ada.post("garden", "the beans are up").await;
         app.stop().await;
         let again = "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
                      SELECT room_id, seq + 100, author_id, room_id, text, at, seq + 100 FROM messages";
         app.sql(again).await.expect("a member writes into an open room");
-        app.sql("DELETE FROM messages WHERE seq > 100; UPDATE rooms SET closed_at = 1 WHERE slug = 'garden'").await.unwrap();
+        app.sql("DELETE FROM messages WHERE seq > 100").await.unwrap();
+        // One that may not be there among those that may.
+        let two = |author: &str, seq: u32| {
+            format!(
+                "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
+                 SELECT r.id, 300, u.id, r.id, 'x', 1, 300 FROM rooms r, users u WHERE r.slug = 'garden' AND u.username = 'ada'
+                 UNION ALL
+                 SELECT r.id, {seq}, u.id, u.id, 'x', 1, {seq} FROM rooms r, users u WHERE r.slug = 'garden' AND u.username = '{author}'"
+            )
+        };
+        app.sql(&two("ada", 301)).await.expect("two at once");
+        app.sql("DELETE FROM messages WHERE seq > 100").await.unwrap();
+        assert!(app.sql(&two("bob", 301)).await.is_err(), "who has left writes no more");
+        assert!(app.sql(&two("ada", 1)).await.is_err(), "a join stands there");
+        app.sql("UPDATE rooms SET closed_at = 1 WHERE slug = 'garden'").await.unwrap();
         assert!(app.sql(again).await.is_err(), "nobody writes into a closed room");
         for change in ["closed_at = 1", "idle_after = 1"] {
             let closing = app.sql(&format!("UPDATE rooms SET {change} WHERE slug = 'general'")).await;

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use snug::protocol::{Event, Refusal, Seq};
+use snug::protocol::{Command, Event, Refusal, Seq};
 
 use crate::support::{TestApp, message, new_id, on_both, send};
 
@@ -91,6 +91,14 @@ on_both! {
             let heard = listener.until(|event| matches!(event, Event::Message(message) if message.id == id)).await;
             let (room, seq) = heard.place().expect("a place");
             assert_eq!(answer, Event::Sent { room: room.clone(), id, seq });
+        }
+        // That its person comes into a room, by this socket or another way, changes nothing of it.
+        socket.send(&Command::Join { room: crate::support::slug("random") }).await;
+        listener.until(|event| matches!(event, Event::Joined(joined) if joined.room.as_str() == "random")).await;
+        for room in ["general", "random"] {
+            let (id, command) = message(room, "by who only sends");
+            socket.send(&command).await;
+            assert!(matches!(socket.next_event().await, Event::Sent { id: sent, .. } if sent == id), "{room}");
         }
         socket.hello().await;
         let (id, command) = message("general", "by who hears it");

@@ -276,6 +276,18 @@ on_both! {
         assert!(ada.whoami().await.is_some());
     }
 
+    async fn a_page_comes_whole_and_is_named_in_its_head(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        for (path, status, title) in [("/", 200, "Rooms"), ("/room/general", 200, "general"), ("/room/nowhere", 404, "No such room")] {
+            let reply = ada.get(path).await;
+            assert_eq!(reply.status, status, "{path}");
+            assert_eq!(reply.header("content-length"), reply.body.len().to_string(), "{path}");
+            let (head, body) = reply.body.split_once("</head>").expect("a head");
+            assert!(head.contains(&format!("<title>{title} · Snug</title>")), "{path}: {head}");
+            assert!(body.contains("<i id=\"all\" hidden></i></body></html>"), "{path}");
+        }
+    }
+
     async fn a_form_without_its_fields_is_a_bad_request(app: TestApp) {
         let ada = app.sign_up("ada").await;
         assert_eq!(ada.ask::<()>("post_message", &[("room", "general")]).await, Err(Refusal::BadRequest));

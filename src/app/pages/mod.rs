@@ -21,6 +21,7 @@ pub use signup::SignUp;
 use std::future::Future;
 
 use leptos::prelude::*;
+use leptos::tachys::reactive_graph::OwnedView;
 
 use super::parts::frame::{Trouble, around};
 use crate::protocol::{Me, Refusal, RoomItem};
@@ -39,8 +40,9 @@ where
             page(me, rooms).await
         };
         match made.await {
-            Ok(view) => view.into_any(),
-            Err(why) => view! { <Trouble why=why/> }.into_any(),
+            // What is written when this has been waited for is written as what it is now: a part of this page, with its contexts.
+            Ok(view) => OwnedView::new(view).into_any(),
+            Err(why) => OwnedView::new(view! { <Trouble why=why/> }).into_any(),
         }
     })
 }

@@ -12,7 +12,7 @@ use crate::protocol::{Event, Person, Seq, Slug};
 use crate::server::store::log::{self, Page, PageRows};
 use crate::server::store::{Conn, RoomId, StoreError};
 
-/// Bytes that the pages of all rooms may take. Those of rooms that few read make room for others.
+/// Bytes that the pages of all rooms may take; a page may take a sixteenth of it. Those of rooms that few read make room for others.
 const BYTES: u64 = 8 * 1024 * 1024;
 
 /// A page of usual messages, in bytes.

@@ -199,7 +199,7 @@ impl Chat {
     }
 
     /// As [`Chat::send`], without waiting for the commit: returns when the writer has it in its queue. `reply` is told when
-    /// it is refused or was there already; otherwise the message's own event is the acknowledgement.
+    /// it is refused or was there already, or where no event of the room goes; otherwise the message's own event is the acknowledgement.
     pub(super) async fn send_with(&self, actor: &Actor, room: &Slug, id: Uuid, text: String, reply: writer::Reply) {
         let text = match names::text(&text, self.0.settings.text_max) {
             Ok(text) => text,

@@ -299,7 +299,7 @@ impl Chat {
         Ok(Messages { room: read.room, epoch: read.epoch, as_of: read.as_of, events, before: read.older, after })
     }
 
-    /// The ids of one's rooms: what to listen to before reading [`Chat::joined`].
+    /// The ids of one's rooms: what to listen to before reading [`Chat::joined`] or [`Chat::joined_counted`].
     pub(in crate::server) async fn joined_ids(&self, user: UserId) -> Result<Vec<RoomId>, Refusal> {
         rooms::joined_ids(self.store(), user).await.map_err(fault)
     }

@@ -73,7 +73,7 @@ impl Sent {
 pub(in crate::server) enum Reply {
     /// Someone who waits for it.
     Waiting(oneshot::Sender<Result<Sent, Refusal>>),
-    /// A connection, which takes the message's own event as the acknowledgement; one that hears no room is told.
+    /// A connection, which takes the message's own event as the acknowledgement; one that [follows](Connection::follows) none is told.
     Connection(Arc<Connection>),
 }
 
@@ -83,7 +83,7 @@ impl Reply {
             (Self::Waiting(answer), outcome) => {
                 let _gone = answer.send(outcome);
             }
-            (Self::Connection(connection), Ok(Sent::New(_))) if !connection.hears_nothing() => {}
+            (Self::Connection(connection), Ok(Sent::New(_))) if connection.follows() => {}
             (Self::Connection(connection), Ok(Sent::New(seq) | Sent::Before(seq))) => {
                 connection.tell(&Event::Sent { room: room.clone(), id, seq });
             }

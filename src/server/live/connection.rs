@@ -112,6 +112,8 @@ pub struct Connection {
     waker: AtomicWaker,
     /// The rooms that it hears, as the hub has it; none when it is gone and hears nothing any more.
     rooms: Mutex<Option<Vec<RoomId>>>,
+    /// It has said `hello`. Before that it may hear rooms, and is sent nothing of them.
+    greeted: AtomicBool,
     /// The room on its screen, which it is told the presence of.
     pub(super) look: Mutex<Option<RoomId>>,
 }
@@ -119,8 +121,8 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(actor: Actor, queue_bytes: usize) -> Self {
         let rooms = Mutex::new(Some(Vec::new()));
-        let (due, waker) = (AtomicBool::new(false), AtomicWaker::new());
-        Self { actor, queue: Mutex::default(), queue_bytes, due, waker, rooms, look: Mutex::new(None) }
+        let (due, waker, greeted) = (AtomicBool::new(false), AtomicWaker::new(), AtomicBool::new(false));
+        Self { actor, queue: Mutex::default(), queue_bytes, due, waker, rooms, greeted, look: Mutex::new(None) }
     }
 
     /// Notes that it hears a room; false when it did already, or is gone.
@@ -141,9 +143,14 @@ impl Connection {
         }
     }
 
-    /// Whether it hears no room: it has not said `hello`, or its person is in none.
-    pub(in crate::server) fn hears_nothing(&self) -> bool {
-        lock(&self.rooms).as_ref().is_none_or(Vec::is_empty)
+    /// It has said `hello`: from now on it is sent what happens in the rooms that it hears.
+    pub(super) fn greet(&self) {
+        self.greeted.store(true, Ordering::Release);
+    }
+
+    /// Whether it is sent what happens in its person's rooms, its own messages among that: it has said `hello`, and hears a room.
+    pub(in crate::server) fn follows(&self) -> bool {
+        self.greeted.load(Ordering::Acquire) && lock(&self.rooms).as_ref().is_some_and(|rooms| !rooms.is_empty())
     }
 
     /// It is gone: hands over the rooms that it heard, and hears none from now on.

@@ -563,6 +563,7 @@ impl Session {
             self.refuse(Some(slug), Refusal::NotMember);
         }
         self.greeted = true;
+        self.registered.connection.greet();
         self.send(socket, out.take()).await
     }
 }
