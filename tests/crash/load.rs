@@ -80,6 +80,22 @@ impl Tally {
         })
         .await;
     }
+
+    /// Waits until nothing has been acknowledged for so long: the server stands still.
+    pub async fn rests_for(&self, time: Duration) {
+        within(time + 3 * PATIENCE, "nothing is acknowledged", async {
+            let (mut count, mut since) = (self.acknowledged(), Instant::now());
+            let mut looks = interval(Duration::from_millis(10));
+            while since.elapsed() < time {
+                looks.tick().await;
+                let now = self.acknowledged();
+                if now != count {
+                    (count, since) = (now, Instant::now());
+                }
+            }
+        })
+        .await;
+    }
 }
 
 pub struct Load {

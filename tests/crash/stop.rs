@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snug::protocol::Event;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::load::Load;
 use crate::place::Place;
@@ -13,7 +13,7 @@ use crate::{given, rounds};
 /// The last message.
 const LAST: &str = "and the one who says nothing?";
 
-/// Seconds that it is stopped for; each patience below is shorter.
+/// Seconds for which nothing happens then; each patience below is shorter.
 fn seconds() -> u64 {
     given("SNUG_DEV_CHAOS_STOP").unwrap_or(5)
 }
@@ -42,8 +42,7 @@ on_both! {
                 for _ in 0..rounds(2).min(5) {
                     tally.grows_by(200).await;
                     server.stand_still();
-                    // It is the time itself that is tried.
-                    sleep(Duration::from_secs(seconds())).await;
+                    tally.rests_for(Duration::from_secs(seconds())).await;
                     server.go_on();
                     tally.grows_by(500).await;
                 }

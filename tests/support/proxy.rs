@@ -1,4 +1,4 @@
-//! A bad network: a proxy of TCP between clients and their server that splits what passes, delays it, holds it up, and cuts and
+//! A bad network: a proxy of TCP between clients and their server that splits what passes, slows it down, holds it up, and cuts and
 //! half-closes connections, in the midst of a frame, a header or a handshake. What it does to which connection is chance, which
 //! a seed repeats; what else happens at the same time is not repeated by it.
 //!
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// What happens to a connection, sooner or later.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ struct Way {
     fault: Option<(u64, Fault)>,
     /// The largest piece that passes at once, in bytes.
     piece: usize,
-    /// The longest wait before each, in milliseconds.
+    /// How far apart they are at least, in milliseconds.
     delay: u64,
 }
 
@@ -216,50 +216,58 @@ async fn pass(
     chance: &mut StdRng,
     weather: &Weather,
 ) -> Result<(), Cut> {
-    let mut buffer = [0; BUFFER];
+    // What has come and not passed.
+    let mut waiting = Vec::with_capacity(BUFFER);
+    // A piece passes with each of its ticks.
+    let mut pace = interval(Duration::from_millis(way.delay.max(1)));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let read = from.read(&mut buffer).await?;
-        if read == 0 {
+        if waiting.is_empty() && from.read_buf(&mut waiting).await? == 0 {
             to.shutdown().await?;
             return Ok(());
         }
-        let mut rest = &buffer[..read];
-        while !rest.is_empty() {
-            if !weather.bad.load(Relaxed) {
-                to.write_all(rest).await?;
-                break;
-            }
-            let mut piece = chance.random_range(1..=way.piece).min(rest.len());
-            if let Some((after, fault)) = &mut way.fault {
-                if *after == 0 {
-                    weather.count(*fault);
-                    match *fault {
-                        Fault::Reset => return Err(Cut::Reset),
-                        Fault::Close => return Err(Cut::Closed),
-                        Fault::HalfClose => {
-                            to.shutdown().await?;
-                            return Ok(());
-                        }
-                        Fault::Stall(time) => {
-                            sleep(time).await;
-                            way.fault = Some((chance.random_range(0..EARLY), Fault::Close));
-                        }
-                        Fault::Silence => {
-                            copy(&mut from, &mut sink()).await?;
-                            return Err(Cut::Closed);
-                        }
-                    }
-                    continue;
-                }
-                piece = piece.min(usize::try_from(*after).unwrap_or(piece));
-                *after -= piece as u64;
-            }
-            if way.delay > 0 {
-                sleep(Duration::from_millis(chance.random_range(0..=way.delay))).await;
-            }
-            to.write_all(&rest[..piece]).await?;
-            rest = &rest[piece..];
+        if !weather.bad.load(Relaxed) {
+            to.write_all(&waiting).await?;
+            waiting.clear();
+            continue;
         }
+        let mut piece = chance.random_range(1..=way.piece).min(waiting.len());
+        if let Some((after, fault)) = &mut way.fault {
+            if *after == 0 {
+                weather.count(*fault);
+                match *fault {
+                    Fault::Reset => return Err(Cut::Reset),
+                    Fault::Close => return Err(Cut::Closed),
+                    Fault::HalfClose => {
+                        to.shutdown().await?;
+                        return Ok(());
+                    }
+                    Fault::Stall(time) => {
+                        // What comes meanwhile is held up, as far as there is room for it.
+                        let held_up = async {
+                            while waiting.len() < BUFFER && from.read_buf(&mut waiting).await? > 0 {}
+                            std::future::pending::<io::Result<()>>().await
+                        };
+                        if let Ok(broken) = timeout(time, held_up).await {
+                            broken?;
+                        }
+                        way.fault = Some((chance.random_range(0..EARLY), Fault::Close));
+                    }
+                    Fault::Silence => {
+                        copy(&mut from, &mut sink()).await?;
+                        return Err(Cut::Closed);
+                    }
+                }
+                continue;
+            }
+            piece = piece.min(usize::try_from(*after).unwrap_or(piece));
+            *after -= piece as u64;
+        }
+        if way.delay > 0 {
+            pace.tick().await;
+        }
+        to.write_all(&waiting[..piece]).await?;
+        waiting.drain(..piece);
     }
 }
 
