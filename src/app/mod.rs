@@ -15,32 +15,27 @@ pub mod time;
 use leptos::config::LeptosOptions;
 use leptos::nonce::use_nonce;
 use leptos::prelude::*;
-use leptos_meta::{MetaTags, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
 use pages::{Home, LogIn, NewRoom, NotFound, RoomPage, Settings, Shortcuts, SignUp};
 use parts::frame::Trouble;
-use parts::title::TitleEnd;
 use request::{request, trouble};
 
 /// Brings the islands to life; a function of the folder that the build's files are in.
 const START: &str = include_str!("start.js");
 
-/// The HTML document around every page.
+/// The HTML document around a page that is called `title`. Its body is empty: [`Body`] is what it holds.
 #[must_use]
-pub fn shell() -> impl IntoView {
+pub fn shell(title: &str) -> impl IntoView {
     let request = request();
     let assets = request.as_ref().map(|request| request.assets.to_string()).unwrap_or_default();
     let path = request.as_ref().map(|request| request.path.clone()).unwrap_or_default();
-    if let Some(shared) = Owner::current_shared_context() {
-        // Only islands come to life: the rest is not marked for it.
-        shared.set_is_hydrating(false);
-    }
     let options = use_context::<LeptosOptions>();
     let nonce = use_nonce();
     let start = has_islands(&path).then(|| format!("{START}({:?})", format!("{assets}/pkg")));
     let stylesheet = format!("{assets}/pkg/snug.css");
+    let title = if title.is_empty() { "Snug".to_owned() } else { format!("{title} · Snug") };
     view! {
         <!DOCTYPE html>
         <html lang="en">
@@ -51,6 +46,7 @@ pub fn shell() -> impl IntoView {
                 // As `--side` in the styles.
                 <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f7efe7"/>
                 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#15100c"/>
+                <title>{title}</title>
                 <link rel="icon" href="/favicon.ico" sizes="32x32"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <link rel="apple-touch-icon" href="/apple-touch-icon.png"/>
@@ -60,13 +56,18 @@ pub fn shell() -> impl IntoView {
                 <link rel="expect" href="#all" blocking="render"/>
                 {start.map(|start| view! { <script type="module" nonce=nonce>{start}</script> })}
                 {options.map(|options| view! { <AutoReload options=options/> })}
-                <MetaTags/>
             </head>
-            <body>
-                <App/>
-                <i id="all" hidden></i>
-            </body>
+            <body></body>
         </html>
+    }
+}
+
+/// What the document's body holds.
+#[component]
+pub fn Body() -> impl IntoView {
+    view! {
+        <App/>
+        <i id="all" hidden></i>
     }
 }
 
@@ -79,12 +80,10 @@ fn has_islands(path: &str) -> bool {
 /// Every page, by its address.
 #[component]
 pub fn App() -> impl IntoView {
-    provide_meta_context();
     if let Some(why) = trouble() {
-        return view! { <TitleEnd/> <Trouble why=why/> }.into_any();
+        return view! { <Trouble why=why/> }.into_any();
     }
     view! {
-        <TitleEnd/>
         <Router>
             <Routes fallback=NotFound>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>

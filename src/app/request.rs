@@ -44,6 +44,8 @@ pub struct Request {
     pub wall: Arc<dyn Fn(Micros) -> WallTime + Send + Sync>,
     /// Sets the answer's status.
     pub status: Arc<dyn Fn(u16) + Send + Sync>,
+    /// Sets what the page is called.
+    pub title: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 /// The request that this page answers; none in the browser and while routes are listed.

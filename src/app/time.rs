@@ -1,6 +1,7 @@
 //! Moments, as people read them. Which wall a moment is put on (the zone) is the caller's; the rest is the same on the
 //! server and in the browser.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use super::request::WallTime;
@@ -9,6 +10,7 @@ use crate::protocol::Micros;
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MICROS_A_MINUTE: i64 = 60_000_000;
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// The moment on a wall in UTC.
@@ -66,7 +68,7 @@ pub fn push_iso(out: &mut String, at: Micros) {
     out.push(':');
     push_two(out, wall.minute);
     out.push(':');
-    push_two(out, small(at.0.rem_euclid(60_000_000) / 1_000_000));
+    push_two(out, small(at.0.rem_euclid(MICROS_A_MINUTE) / 1_000_000));
     out.push('Z');
 }
 
@@ -151,6 +153,20 @@ pub fn in_zone(at: Micros, zone: &jiff::tz::TimeZone) -> WallTime {
         weekday: small(at.weekday().to_monday_zero_offset()),
         hour: small(at.hour()),
         minute: small(at.minute()),
+    }
+}
+
+/// `wall`, which is asked again only for another minute: what zones are apart from UTC is whole minutes, in all of them since 1972.
+pub fn by_the_minute(wall: impl Fn(Micros) -> WallTime) -> impl Fn(Micros) -> WallTime {
+    let last = Cell::new(None);
+    move |at| {
+        let minute = at.0.div_euclid(MICROS_A_MINUTE);
+        if let Some((_, wall)) = last.get().filter(|(last, _)| *last == minute) {
+            return wall;
+        }
+        let wall = wall(at);
+        last.set(Some((minute, wall)));
+        wall
     }
 }
 

@@ -20,6 +20,7 @@ pub use signup::SignUp;
 
 use std::future::Future;
 
+use leptos::either::Either;
 use leptos::prelude::*;
 use leptos::tachys::reactive_graph::OwnedView;
 
@@ -41,8 +42,8 @@ where
         };
         match made.await {
             // What is written when this has been waited for is written as what it is now: a part of this page, with its contexts.
-            Ok(view) => OwnedView::new(view).into_any(),
-            Err(why) => OwnedView::new(view! { <Trouble why=why/> }).into_any(),
+            Ok(view) => Either::Left(OwnedView::new(view)),
+            Err(why) => Either::Right(OwnedView::new(view! { <Trouble why=why/> })),
         }
     })
 }

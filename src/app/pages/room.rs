@@ -1,8 +1,10 @@
 //! `/room/{slug}`: a page of a room's log, and the composer below it.
 
 use crate::app::parts::title::Title;
+use leptos::either::EitherOf3;
 use leptos::nonce::use_nonce;
 use leptos::prelude::*;
+use leptos::tachys::html::InertElement;
 use leptos_router::hooks::{use_params_map, use_query_map};
 use uuid::Uuid;
 
@@ -37,21 +39,21 @@ pub fn RoomPage() -> impl IntoView {
         let page = match read {
             Ok(page) => page,
             Err(Refusal::NoRoom) => {
-                return Ok(view! { <Frame me=me rooms=rooms pane=Pane::Page><NoRoom/></Frame> }.into_any());
+                return Ok(EitherOf3::A(view! { <Frame me=me rooms=rooms pane=Pane::Page><NoRoom/></Frame> }));
             }
             Err(why) => return Err(why),
         };
         let current = slug.ok();
         if !page.member {
-            return Ok(view! { <Frame me=me rooms=rooms pane=Pane::Page current=current><Outside page=page/></Frame> }.into_any());
+            let outside = view! { <Frame me=me rooms=rooms pane=Pane::Page current=current><Outside page=page/></Frame> };
+            return Ok(EitherOf3::B(outside));
         }
         let inside = me.clone();
         let unread = rooms.iter().find(|room| room.room == page.room).map_or(0, |room| room.unread);
         let at = at.map(Seq);
-        Ok(view! {
+        Ok(EitherOf3::C(view! {
             <Frame me=me rooms=rooms pane=Pane::Room current=current><Inside me=inside page=page unread=unread at=at/></Frame>
-        }
-        .into_any())
+        }))
     })
 }
 
@@ -168,7 +170,7 @@ fn Inside(me: Me, page: Page, unread: u32, at: Option<Seq>) -> impl IntoView {
         <main id="main" class="room">
             {given}
             <Room>
-                <div inner_html=html></div>
+                {InertElement::new(html)}
             </Room>
             <div class="foot">
                 <Line/>

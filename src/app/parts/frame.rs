@@ -36,15 +36,18 @@ pub enum Pane {
 }
 
 #[component]
-pub fn Frame(
+pub fn Frame<Page>(
     me: Me,
     rooms: Vec<RoomItem>,
     pane: Pane,
     /// The room that the page shows.
     #[prop(optional_no_strip)]
     current: Option<Slug>,
-    children: Children,
-) -> impl IntoView {
+    children: TypedChildren<Page>,
+) -> impl IntoView
+where
+    Page: IntoView + 'static,
+{
     let request = request();
     let page = request.as_ref().map(|request| request.path.clone()).unwrap_or_default();
     let zone = request.as_ref().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone());
@@ -82,7 +85,7 @@ pub fn Frame(
                     <a href="/settings">"Settings"</a>
                 </div>
             </div>
-            {children()}
+            {children.into_inner()()}
         </div>
     }
 }

@@ -133,14 +133,14 @@ fn room(opening: Opening, children: Children) -> impl IntoView {
     }
 }
 
-/// A page of the log, with what stands above it: the way to what is older, or the log's beginning. `push_rows` writes its rows.
+/// A page of the log, in one element, with what stands above it: the way to what is older, or the log's beginning. `push_rows` writes
+/// its rows.
 pub fn past_html<T>(room: &Slug, older: Option<Seq>, push_rows: impl FnOnce(&mut String) -> T) -> (String, T) {
-    let mut out = String::from("<div class=\"older\">");
+    let mut out = String::from("<div><div class=\"older\">");
     out.push_str(&older_html(room, older));
     out.push_str("</div><span id=\"first\"></span><ol class=\"rows\">");
     let pushed = push_rows(&mut out);
-    out.push_str("</ol>");
-    out.push_str("<p class=\"empty\">Nobody has said anything here yet. The first word is yours.</p>");
+    out.push_str("</ol><p class=\"empty\">Nobody has said anything here yet. The first word is yours.</p></div>");
     (out, pushed)
 }
 

@@ -70,8 +70,7 @@ impl Row {
         let before = above.at;
         match event {
             Event::Message(message) => {
-                let wall = (reader.wall)(message.at);
-                let begins_day = before.is_none_or(|before| !time::same_day(&(reader.wall)(before), &wall));
+                let begins_day = begins_day(before, message.at, reader);
                 let mine = message.by.user == reader.me;
                 let more = above.author.as_deref() == Some(&message.by.user)
                     && before.is_some_and(|at| message.at.0 - at.0 <= TOGETHER)
@@ -83,7 +82,7 @@ impl Row {
                     (true, true) => "message mine more",
                 };
                 html.reserve(message.text.len() + 300);
-                push_message(&mut html, message, more, &wall);
+                push_message(&mut html, message, more, &(reader.wall)(message.at));
                 let id = mine.then_some(message.id);
                 let day = begins_day.then(|| Day::of(message.at, reader));
                 if !more {
@@ -310,6 +309,9 @@ fn push_name(out: &mut String, by: &Person) {
 /// Writes a page of the log, with a line above the first message of others after `read` where what is before it is on the page too
 /// or is nothing. Gives what a row below it would follow.
 pub fn push_page(out: &mut String, events: &[Event], read: Option<Seq>, reader: &Reader<'_>) -> Above {
+    // Many rows are of one minute, and each looks at the one above.
+    let wall = time::by_the_minute(reader.wall);
+    let reader = &Reader { wall: &wall, ..*reader };
     // As much as most rows take.
     out.reserve(events.len() * 512);
     let mut above = Above::default();

@@ -5,6 +5,7 @@ pub mod actions;
 mod api;
 mod assets;
 mod auth;
+mod document;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod health;

@@ -1,25 +1,21 @@
 //! Pages: who may see which, and rendering one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
-use leptos::nonce::use_nonce;
-use leptos::prelude::{expect_context, provide_context};
+use axum::response::{Html, IntoResponse, Response};
+use leptos::nonce::Nonce;
+use leptos::prelude::provide_context;
 use leptos_axum::ResponseOptions;
 use tower_sessions::Session;
 
 use super::actions::Asking;
-use super::security::Nonce;
 use super::zone::Zone;
-use super::{App, auth, from, retry_after, session};
+use super::{App, auth, document, from, retry_after, session};
 use crate::app::form::Refused;
 use crate::app::request::{self, Trouble};
-use crate::app::shell;
 use crate::protocol::Refusal;
 use crate::server::chat::now;
 
@@ -87,71 +83,56 @@ pub(super) async fn render(
     let why = refused.as_ref().map(|refused| &refused.why).or(trouble.as_ref());
     let (status, wait) = (why.map(Refusal::status), why.and_then(retry_after));
     let zone = Zone::of(headers);
-    let nonce: Arc<Mutex<Option<Arc<str>>>> = Arc::default();
-    let context = {
-        let (leptos, nonce, assets) = (app.leptos.clone(), Arc::clone(&nonce), app.assets.root());
-        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let (name, text_max, room_idle) = (zone.name.clone(), app.settings.text_max, app.settings.room_idle);
-        let makes_rooms = asking.actor.as_ref().is_some_and(|actor| app.chat.may_create(actor));
-        let mac =
-            headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().windows(9).any(|word| word == b"Macintosh"));
-        let wall: Arc<dyn Fn(_) -> _ + Send + Sync> = Arc::new(move |at| zone.wall(at));
-        move || {
-            let options = expect_context::<ResponseOptions>();
-            provide_context(leptos.clone());
-            provide_context(asking.clone());
-            provide_context(request::Request {
-                path: path.clone(),
-                zone: name.clone(),
-                mac,
-                now: now(),
-                assets: Arc::clone(&assets),
-                text_max,
-                room_idle,
-                makes_rooms,
-                wall: Arc::clone(&wall),
-                status: Arc::new(move |code| {
-                    if let Ok(code) = StatusCode::from_u16(code) {
-                        options.set_status(code);
-                    }
-                }),
-            });
-            if let Some(refused) = &refused {
-                provide_context(refused.clone());
-            }
-            if let Some(why) = &trouble {
-                provide_context(Trouble(why.clone()));
-            }
-            let fresh = use_nonce().map(|nonce| Arc::from(&*nonce));
-            *nonce.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+    let nonce = Nonce::new();
+    let options = ResponseOptions::default();
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mac = headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().windows(9).any(|word| word == b"Macintosh"));
+    let html = document::render(path, |title| {
+        provide_context(nonce.clone());
+        provide_context(options.clone());
+        provide_context(app.leptos.clone());
+        let options = options.clone();
+        provide_context(request::Request {
+            path: path.to_owned(),
+            zone: zone.name.clone(),
+            mac,
+            now: now(),
+            assets: app.assets.root(),
+            text_max: app.settings.text_max,
+            room_idle: app.settings.room_idle,
+            makes_rooms: asking.actor.as_ref().is_some_and(|actor| app.chat.may_create(actor)),
+            wall: Arc::new(move |at| zone.wall(at)),
+            status: Arc::new(move |code| {
+                if let Ok(code) = StatusCode::from_u16(code) {
+                    options.set_status(code);
+                }
+            }),
+            title,
+        });
+        provide_context(asking);
+        if let Some(refused) = refused {
+            provide_context(refused);
         }
-    };
-    let mut request = Request::new(Body::empty());
-    *request.uri_mut() = uri.clone();
-    let response = leptos_axum::render_app_async_with_context(context, shell)(request).await;
-    let mut response = whole(response).await;
+        if let Some(why) = trouble {
+            provide_context(Trouble(why));
+        }
+    });
+    let mut response = Html(html.await).into_response();
+    {
+        let mut said = options.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = said.status {
+            *response.status_mut() = status;
+        }
+        response.headers_mut().extend(said.headers.drain());
+    }
     if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
         *response.status_mut() = status;
     }
     if let Some(seconds) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
-    if let Some(nonce) = nonce.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        response.extensions_mut().insert(Nonce(nonce));
-    }
+    response.extensions_mut().insert(nonce);
     // Pages are of one person at one moment: nobody keeps them.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// The answer in one piece. It is there already, but comes as a stream, whose end nobody knows: sent as it is it would go in chunks.
-async fn whole(response: Response) -> Response {
-    let (parts, body) = response.into_parts();
-    match body.collect().await {
-        Ok(body) => Response::from_parts(parts, body.to_bytes().into()),
-        Err(error) => {
-            tracing::error!(%error, "a page was not rendered to its end");
-            super::refusal(&Refusal::Internal)
-        }
-    }
 }

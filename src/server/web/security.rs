@@ -7,13 +7,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use leptos::config::LeptosOptions;
+use leptos::nonce::Nonce;
 
 use crate::protocol::Refusal;
 use crate::server::config::Settings;
-
-/// The nonce of a page's own scripts, which its handler leaves for the headers.
-#[derive(Clone, Debug)]
-pub struct Nonce(pub Arc<str>);
 
 #[derive(Debug)]
 pub struct Security {
@@ -99,9 +96,10 @@ pub async fn guard(State(security): State<Arc<Security>>, request: Request, next
     let api = request.uri().path().starts_with("/api/");
     let allowed = reads || if api { security.allows_call(request.headers()) } else { security.allows_write(request.headers()) };
     let mut response = if allowed { next.run(request).await } else { super::refusal(&Refusal::CrossSite) };
+    // Of a page's own scripts: its handler has left it for the headers.
     let nonce = response.extensions().get::<Nonce>().cloned();
     let headers = response.headers_mut();
-    if let Ok(policy) = HeaderValue::from_str(&security.policy(nonce.as_ref().map(|nonce| &*nonce.0))) {
+    if let Ok(policy) = HeaderValue::from_str(&security.policy(nonce.as_deref())) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
