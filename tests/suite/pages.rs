@@ -284,7 +284,7 @@ on_both! {
             assert_eq!(reply.header("content-length"), reply.body.len().to_string(), "{path}");
             let (head, body) = reply.body.split_once("</head>").expect("a head");
             assert!(head.contains(&format!("<title>{title} · Snug</title>")), "{path}: {head}");
-            assert!(body.contains("<i id=\"all\" hidden></i></body></html>"), "{path}");
+            assert!(body.ends_with("<i id=\"all\" hidden></i></body></html>"), "{path}");
         }
     }
 

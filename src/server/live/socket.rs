@@ -12,9 +12,11 @@ use std::time::Duration;
 use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
-use governor::clock::Clock;
-use governor::{DefaultDirectRateLimiter, RateLimiter};
-use tokio::time::{Instant, sleep_until, timeout};
+use governor::RateLimiter;
+use governor::clock::{Clock, MonotonicClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -35,9 +37,16 @@ const PIECE: i64 = 32;
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
 
+/// How often a socket may tell what waits before it looks whether its client has said something.
+const HEARD_AFTER: u32 = 8;
+
 /// How long the server reads on when nothing seems to have come for too long. What a client said may be there, unread: where the
 /// server itself stood still (it was stopped, its machine was asleep), all that was to happen meanwhile is due at once.
 const DOUBT: Duration = Duration::from_secs(1);
+
+/// What one socket may do how often. By the clock of `std`: the usual one asks the CPU what it is for each limiter, which on a virtual
+/// machine takes longer than the rest of a new socket.
+type Limiter = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 
 /// What every socket of a server shares.
 #[derive(Clone)]
@@ -71,10 +80,10 @@ impl Sockets {
         Ok(wire::upgrade(upgrade, frame_max, move |socket| {
             let lines = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == protocol::LINES.as_bytes());
             let session = Session {
-                cursors: HashMap::new(),
+                cursors: BTreeMap::new(),
                 slugs: HashMap::new(),
-                commands: RateLimiter::direct(commands),
-                frames: RateLimiter::direct(frames),
+                commands: Limiter::direct_with_clock(commands, MonotonicClock),
+                frames: Limiter::direct_with_clock(frames, MonotonicClock),
                 greeted: false,
                 purpose,
                 lines,
@@ -120,11 +129,11 @@ struct Session {
     lines: bool,
     greeted: bool,
     purpose: Purpose,
-    /// The last event of each room that the client was told.
-    cursors: HashMap<RoomId, Seq>,
+    /// The last event of each room that the client was told. (There are few; hashing the id of one takes longer than finding it.)
+    cursors: BTreeMap<RoomId, Seq>,
     slugs: HashMap<Slug, RoomId>,
-    commands: DefaultDirectRateLimiter,
-    frames: DefaultDirectRateLimiter,
+    commands: Limiter,
+    frames: Limiter,
 }
 
 /// Frames on their way out.
@@ -237,8 +246,15 @@ impl Session {
         let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
         tokio::pin!(alarm);
         let mut deaf = false;
+        let mut turns = 0_u32;
         loop {
+            // What waits is told first, which is what a socket does most: to listen again before that would cost as much as telling.
+            // But now and then who speaks is heard first, and the time is looked at, however much there is to tell.
+            turns = turns.wrapping_add(1);
+            let tells_first = !turns.is_multiple_of(HEARD_AFTER);
             tokio::select! {
+                biased;
+                () = connection.woken(), if tells_first => self.flush(socket).await?,
                 frame = wire::hear(socket), if !deaf => {
                     let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
@@ -255,7 +271,6 @@ impl Session {
                         Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
                     }
                 }
-                () = connection.woken() => self.flush(socket).await?,
                 () = &mut alarm => {
                     deaf = false;
                     let now = Instant::now();
@@ -275,6 +290,7 @@ impl Session {
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
+                () = connection.woken(), if !tells_first => self.flush(socket).await?,
             }
         }
     }
@@ -310,15 +326,18 @@ impl Session {
         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
         for frame in frames {
             let connection = &self.registered.connection;
-            let sending = timeout(patience, wire::say(socket, Frame::Text(frame)));
-            tokio::pin!(sending);
+            let sending = wire::say(socket, Frame::Text(frame));
+            // Nearly always a frame is gone at once: only then not is there a timer.
+            let late = async { sleep(patience).await };
+            tokio::pin!(sending, late);
             loop {
                 tokio::select! {
                     biased;
                     sent = &mut sending => {
-                        sent.map_err(|_| Closing::TooSlow)??;
+                        sent?;
                         break;
                     }
+                    () = &mut late => return Err(Closing::TooSlow),
                     // While it takes nothing: an ended login still ends it. What else waits is taken afterwards.
                     () = connection.woken() => {
                         woken = true;

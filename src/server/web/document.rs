@@ -10,9 +10,14 @@ use futures_util::StreamExt;
 use hydration_context::SsrSharedContext;
 use leptos::prelude::*;
 use leptos::reactive::owner::{Owner, Sandboxed};
+use leptos::tachys::ssr::StreamBuilder;
+use leptos::tachys::view::{Position, RenderHtml};
 use leptos_router::location::RequestUrl;
 
 use crate::app::{Body, shell};
+
+/// Bytes of a body, as most are.
+const USUAL: usize = 32 * 1024;
 
 /// Where the body ends.
 const END: &str = "</body>";
@@ -30,7 +35,10 @@ pub async fn render(path: &str, provide: impl FnOnce(Arc<dyn Fn(String) + Send +
         let mut parts = owner.with(|| {
             provide_context(RequestUrl::new(&format!("http://snug.invalid{path}")));
             provide(set_title);
-            view! { <Body/> }.to_html_stream_in_order()
+            let mut parts = StreamBuilder::with_capacity(USUAL, None);
+            let body = view! { <Body/> };
+            body.to_html_async_with_buf::<false>(&mut parts, &mut Position::FirstChild, true, false, Vec::new());
+            parts.finish()
         });
         let mut body = parts.next().await.unwrap_or_default();
         while let Some(part) = parts.next().await {
