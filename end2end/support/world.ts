@@ -60,7 +60,9 @@ export const test = base.extend<World, Shared>({
     await use(guard);
     expect(guard.complaints(), 'what the pages complained of').toEqual([]);
   },
-  context: async ({ context, guard }, use) => {
+  // A line outlives the pages that stand on it, which would complain of its end: it is asked for first.
+  context: async ({ line, context, guard }, use) => {
+    void line;
     await guard.watch(context);
     await use(context);
   },
@@ -75,7 +77,8 @@ export const test = base.extend<World, Shared>({
     await use(network);
     network.end();
   },
-  person: async ({ browser, server, guard }, use) => {
+  person: async ({ line, browser, server, guard }, use) => {
+    void line;
     const people: Person[] = [];
     await use(async (name, { exactly, ...options } = {}) => {
       const baseURL = options.baseURL ?? server.url;
