@@ -65,6 +65,8 @@ pub struct TestApp {
     /// What a browser would send as `Origin`, where that is not the address.
     origin: Option<String>,
     data: TempDir,
+    /// PostgreSQL's, made for it.
+    database: Option<String>,
     /// What its people know, and where in the log it began.
     secrets: Secrets,
     log: usize,
@@ -73,6 +75,9 @@ pub struct TestApp {
 impl Drop for TestApp {
     /// The log of the whole run is searched, piece by piece: of each server, for all that its people used.
     fn drop(&mut self) {
+        if let Some(url) = self.database.take() {
+            Postgres::shared().over(url);
+        }
         if let Some((secret, line)) = self.secrets.told_by(&log::said(self.log)).filter(|_| !std::thread::panicking()) {
             panic!("the log has the secret {secret:?}: {line}");
         }
@@ -89,9 +94,11 @@ impl TestApp {
         let log = log::listen();
         let data = tempfile::Builder::new().prefix("snug-test-").tempdir().expect("a temporary folder");
         let mut settings = Settings { addr: "127.0.0.1:0".parse().expect("an address"), data: data.path().into(), ..lifted() };
-        if engine == Engine::Postgres {
-            settings.database_url = Some(Postgres::shared().database().await.into());
-        }
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Postgres::shared().database().await),
+        };
+        settings.database_url = database.clone().map(Into::into);
         change(&mut settings);
         let running = snug::server::start(settings.clone()).await.expect("the server starts");
         let origin = settings.public_url.as_ref().map(|url| url.origin.clone());
@@ -103,6 +110,7 @@ impl TestApp {
             client: Visitor::client(),
             origin,
             data,
+            database,
             secrets: Secrets::default(),
             log,
         }

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
-use std::thread;
 use std::time::Duration;
+use std::{mem, thread};
 
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -52,6 +52,8 @@ rm -rf "$2"
 pub struct Postgres {
     port: u16,
     databases: AtomicU32,
+    /// Those that nobody needs any more.
+    over: Mutex<Vec<String>>,
     /// Holds the pipe that keeps the server alive.
     supervisor: Child,
     /// What the server says.
@@ -110,21 +112,35 @@ impl Postgres {
         find_programs().is_some()
     }
 
-    /// The URL of a new, empty database.
+    /// The URL of a new, empty database. Those that are over go by then: each takes 10 MB of the disk, and there are hundreds of tests.
     pub async fn database(&self) -> String {
+        let over = mem::take(&mut *self.over.lock().expect("nothing panics while it holds this"));
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut connection = PgConnection::connect(&self.url("postgres")).await.expect("the tests' PostgreSQL takes connections");
-        connection.execute(format!("CREATE DATABASE {name}").as_str()).await.expect("a database can be created");
-        connection.close().await.expect("the connection closes");
+        let gone = over.iter().map(|url| format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", Self::name(url)));
+        self.run(gone.chain([format!("CREATE DATABASE {name}")])).await;
         self.url(&name)
+    }
+
+    /// Nobody needs the database at `url` any more.
+    pub fn over(&self, url: String) {
+        self.over.lock().expect("nothing panics while it holds this").push(url);
     }
 
     /// Takes the database at `url` away from under whoever uses it.
     pub async fn drop(&self, url: &str) {
-        let name = url.rsplit('/').next().expect("a URL ends in the database's name");
+        self.run([format!("DROP DATABASE {} WITH (FORCE)", Self::name(url))]).await;
+    }
+
+    async fn run(&self, statements: impl IntoIterator<Item = String>) {
         let mut connection = PgConnection::connect(&self.url("postgres")).await.expect("the tests' PostgreSQL takes connections");
-        connection.execute(format!("DROP DATABASE {name} WITH (FORCE)").as_str()).await.expect("a database can be dropped");
+        for statement in statements {
+            connection.execute(statement.as_str()).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
         connection.close().await.expect("the connection closes");
+    }
+
+    fn name(url: &str) -> &str {
+        url.rsplit('/').next().expect("a URL ends in the database's name")
     }
 
     fn url(&self, database: &str) -> String {
@@ -186,7 +202,13 @@ impl Postgres {
             log.push_str(&said);
             log.push('\n');
             if said.contains(READY) {
-                return Some(Self { port, databases: AtomicU32::new(0), supervisor, lines: Mutex::new(lines) });
+                return Some(Self {
+                    port,
+                    databases: AtomicU32::new(0),
+                    over: Mutex::default(),
+                    supervisor,
+                    lines: Mutex::new(lines),
+                });
             }
             if said.contains("database system is shut down") {
                 drop(supervisor.stdin.take());
