@@ -50,7 +50,7 @@ unit: ## Rust's tests, on SQLite and on a PostgreSQL that they start.
 .PHONY: e2e
 e2e: static ## The browser's tests, against the program that the container holds.
 	cargo build --package bad-network
-	$(TEST) && cd end2end && SNUG_DEV_BIN=$(CURDIR)/$(STATIC) npx playwright test
+	$(TEST) && cd end2end && npx tsc && SNUG_DEV_BIN=$(CURDIR)/$(STATIC) npx playwright test
 
 .PHONY: test
 test: lint deny unit container e2e ## Everything that must hold.

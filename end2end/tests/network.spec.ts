@@ -1,14 +1,13 @@
 // Two people talk through a network that cuts, stalls, half-closes and splits their connections, in the midst of anything: each sees
 // every message once and in order, on the page that they opened, and is told how it is with the line.
 
-import type { Page } from '@playwright/test';
 import { BROKEN, type Person, type Room, expect, test } from '../support/world';
 
 /** How many messages each of the two writes. */
 const EACH = 16;
 /** The network is bad until so much has happened to their connections, of which none carries more than a few messages. */
 const FAULTS = 8;
-/** How long it may take to be noticed that the line is there again, or gone, in milliseconds: a busy machine is slow. */
+/** How long a page may take to say that the line is there again, or gone, in milliseconds: a busy machine is slow. */
 const SLACK = 2_000;
 /** An interruption that is shorter is not worth a word. */
 const SAY_AFTER = 2_000;
@@ -18,26 +17,49 @@ interface Moment {
   what: 'welcome' | 'closed' | 'down' | 'up';
 }
 
-/** What happens to the sockets of a page, and what it says of its line. */
-async function watch(page: Page): Promise<Moment[]> {
-  const moments: Moment[] = [];
-  const note = (what: Moment['what']) => moments.push({ at: Date.now(), what });
-  page.on('websocket', (socket) => {
-    let welcome = false;
-    socket.on('framereceived', ({ payload }) => {
-      if (welcome || !String(payload).includes('"type":"welcome"')) return;
-      welcome = true;
-      note('welcome');
+/**
+ * Has a page note what its sockets hear and what it says of its line, on one clock: the page's own. What a test hears of it comes by
+ * several ways, each as late as the machine is busy; and what comes to a socket that the page has given up is heard by nobody.
+ */
+async function watch({ page }: Person): Promise<void> {
+  await page.addInitScript(() => {
+    const moments: Moment[] = [];
+    const note = (what: Moment['what']) => moments.push({ at: Math.round(performance.now()), what });
+    Object.assign(window, { moments });
+    window.WebSocket = class extends WebSocket {
+      private stands = false;
+
+      constructor(...args: ConstructorParameters<typeof WebSocket>) {
+        super(...args);
+        this.addEventListener('message', ({ data }) => {
+          if (!this.stands && String(data).includes('"type":"welcome"')) note('welcome');
+          this.stands = true;
+        });
+        this.addEventListener('close', () => this.ends());
+      }
+
+      override close(...args: Parameters<WebSocket['close']>): void {
+        this.ends();
+        super.close(...args);
+      }
+
+      private ends(): void {
+        if (this.stands) note('closed');
+        this.stands = false;
+      }
+    };
+    document.addEventListener('DOMContentLoaded', () => {
+      const line = document.querySelector('.foot .line');
+      if (!line) return;
+      const says = () => note(/^The line is down|^You are offline/.test(line.textContent ?? '') ? 'down' : 'up');
+      new MutationObserver(says).observe(line, { childList: true, characterData: true, subtree: true });
     });
-    socket.on('close', () => welcome && note('closed'));
   });
-  await page.exposeFunction('says', (line: string) => note(/^The line is down|^You are offline/.test(line) ? 'down' : 'up'));
-  await page.evaluate(() => {
-    const line = document.querySelector('.foot .line')!;
-    const { says } = window as unknown as { says: (line: string) => void };
-    new MutationObserver(() => says(line.textContent ?? '')).observe(line, { childList: true, characterData: true, subtree: true });
-  });
-  return moments;
+}
+
+/** What the page that is open has noted. */
+async function watched({ page }: Person): Promise<Moment[]> {
+  return page.evaluate(() => (window as unknown as { moments: Moment[] }).moments);
 }
 
 /** Where it was said that the line is down although it stood, or nothing although it was gone. */
@@ -66,11 +88,11 @@ test('what two people write through a bad network is there for both, once and in
   const ben = await person('ben', { baseURL: network.url });
   const tea = await ada.makeRoom('Tea');
   await ben.join(tea);
-  const people: Array<[Person, Room, Moment[]]> = [];
+  const people: Array<[Person, Room]> = [];
   let loads = 0;
   for (const one of [ada, ben]) {
-    const room = await one.enter(tea);
-    people.push([one, room, await watch(one.page)]);
+    await watch(one);
+    people.push([one, await one.enter(tea)]);
     one.page.on('framenavigated', () => (loads += 1));
   }
 
@@ -87,9 +109,10 @@ test('what two people write through a bad network is there for both, once and in
     await expect(room.line).toHaveText('', { timeout: 20_000 });
   }
   const fresh = await ada.fresh(tea);
-  for (const [which, [{ name }, room, moments]] of people.entries()) {
+  for (const [which, [one, room]] of people.entries()) {
     expect(await room.texts()).toEqual(fresh);
-    expect(fresh.filter((text) => text.startsWith(name)), 'in the order in which they were written').toEqual(written[which]);
+    expect(fresh.filter((text) => text.startsWith(one.name)), 'in the order in which they were written').toEqual(written[which]);
+    const moments = await watched(one);
     expect(moments.map(({ what }) => what)).toContain('welcome');
     expect(lies(moments), faults).toEqual([]);
   }
