@@ -17,8 +17,9 @@ use crate::{Bench, process};
 const SENDERS: usize = 64;
 
 /// What is measured: all of it on SQLite.
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case { rooms: Rooms::Apart, in_flight: 1, postgres: true },
+    Case { rooms: Rooms::Apart, in_flight: 2, postgres: true },
     Case { rooms: Rooms::Apart, in_flight: 4, postgres: true },
     Case { rooms: Rooms::One, in_flight: 1, postgres: true },
     Case { rooms: Rooms::OneByApi, in_flight: 1, postgres: false },

@@ -31,7 +31,8 @@ pub fn shell(title: &str) -> impl IntoView {
     let request = request();
     let assets = request.as_ref().map(|request| request.assets.to_string()).unwrap_or_default();
     let path = request.as_ref().map(|request| request.path.clone()).unwrap_or_default();
-    let options = use_context::<LeptosOptions>();
+    // There only while this is worked on.
+    let reload = use_context::<LeptosOptions>();
     let nonce = use_nonce();
     let start = has_islands(&path).then(|| format!("{START}({:?})", format!("{assets}/pkg")));
     let stylesheet = format!("{assets}/pkg/snug.css");
@@ -55,7 +56,7 @@ pub fn shell(title: &str) -> impl IntoView {
                 // Nothing is painted before everything is laid out: half a page would move when the rest came.
                 <link rel="expect" href="#all" blocking="render"/>
                 {start.map(|start| view! { <script type="module" nonce=nonce>{start}</script> })}
-                {options.map(|options| view! { <AutoReload options=options/> })}
+                {reload.map(|options| view! { <AutoReload options=options/> })}
             </head>
             <body></body>
         </html>

@@ -22,7 +22,6 @@ pub struct WallTime {
 }
 
 /// The request that a page answers.
-#[derive(Clone)]
 pub struct Request {
     /// Path and query, as asked for.
     pub path: String,
@@ -50,8 +49,8 @@ pub struct Request {
 
 /// The request that this page answers; none in the browser and while routes are listed.
 #[must_use]
-pub fn request() -> Option<Request> {
-    use_context::<Request>()
+pub fn request() -> Option<Arc<Request>> {
+    use_context()
 }
 
 /// Whether who asks may make rooms: where not, no page leads there.

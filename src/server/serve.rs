@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -98,11 +97,13 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let stopping = CancellationToken::new();
     let chat = Chat::start(store.clone(), settings.clone(), &background).await?;
     let assets = Assets::new();
-    let app = web::App {
+    let reload = leptos_options(addr);
+    let shared = web::Shared {
         sockets: Sockets { chat: chat.clone(), build: assets.build(), tasks: connections.clone() },
         sessions: store.sessions(),
-        leptos: leptos_options(addr),
-        settings: Arc::new(settings.clone()),
+        security: web::Security::new(&settings, reload.as_ref()),
+        reload,
+        settings: settings.clone(),
         stopping: stopping.clone(),
         chat: chat.clone(),
         assets,
@@ -126,7 +127,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     }
     // Tells Leptos which async runtime it is in; the routes themselves are served by one handler.
     let _routes = leptos_axum::generate_route_list(crate::app::App);
-    let router = web::router(app);
+    let router = web::router(shared);
     tracing::info!(%addr, "listening on http://{addr}");
 
     let done = tokio::spawn({
@@ -164,10 +165,11 @@ fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// What the build decided, as Leptos wants to hear it.
-fn leptos_options(addr: SocketAddr) -> LeptosOptions {
+/// What the build decided, as Leptos wants to hear it; only under `cargo leptos watch`.
+fn leptos_options(addr: SocketAddr) -> Option<LeptosOptions> {
+    std::env::var_os("LEPTOS_WATCH")?;
     let reload_port = std::env::var("LEPTOS_RELOAD_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3001);
-    LeptosOptions::builder().output_name("snug").site_pkg_dir("pkg").site_addr(addr).reload_port(reload_port).build()
+    Some(LeptosOptions::builder().output_name("snug").site_pkg_dir("pkg").site_addr(addr).reload_port(reload_port).build())
 }
 
 async fn sweep(store: Store, stopping: CancellationToken) {

@@ -171,6 +171,8 @@ struct State {
     generation: u32,
     /// Whether the server has welcomed this socket.
     ready: bool,
+    /// How often it has welcomed one.
+    welcomes: u32,
     /// This page's build.
     build: Option<String>,
     /// The server's, where it is another.
@@ -594,7 +596,7 @@ impl Live {
             retry.clear();
         }
         state.retry = set_timeout_with_handle(|| live().connect(), Duration::from_millis(wait.into())).ok();
-        let generation = state.generation;
+        let welcomes = state.welcomes;
         drop(state);
         self.show_waiting();
         if ask {
@@ -612,7 +614,8 @@ impl Live {
                     let live = live();
                     let still = {
                         let state = live.state.borrow();
-                        !state.ready && state.generation >= generation
+                        // Of another interruption another word is due, at its own time.
+                        !state.ready && state.welcomes == welcomes
                     };
                     if still {
                         live.say_lost();
@@ -806,6 +809,7 @@ impl Live {
         }
         let mut state = self.state.borrow_mut();
         state.ready = true;
+        state.welcomes += 1;
         state.backoff.reset();
         let ours = state.build.get_or_insert_with(|| build.clone());
         state.newer = (*ours != build).then_some(build);

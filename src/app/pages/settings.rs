@@ -103,7 +103,7 @@ fn Logins(logins: Vec<LoginItem>) -> impl IntoView {
 /// What holds in this browser.
 #[component]
 fn Here() -> impl IntoView {
-    let zone = request().map_or_else(|| "UTC".to_owned(), |request| request.zone);
+    let zone = request().map_or_else(|| "UTC".to_owned(), |request| request.zone.clone());
     view! {
         <section aria-labelledby="here">
             <h2 id="here">"In this browser"</h2>

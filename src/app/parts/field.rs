@@ -10,7 +10,7 @@ use crate::protocol::Field;
 /// The hidden field that says which page a form is on.
 #[component]
 pub fn PageField() -> impl IntoView {
-    let path = request().map(|request| request.path).unwrap_or_default();
+    let path = request().map(|request| request.path.clone()).unwrap_or_default();
     view! { <input type="hidden" name=form::PAGE value=path/> }
 }
 

@@ -108,7 +108,7 @@ pub fn Trouble(why: Refusal) -> impl IntoView {
     if let Some(request) = &request {
         (request.status)(why.status());
     }
-    let path = request.map(|request| request.path).unwrap_or_default();
+    let path = request.map(|request| request.path.clone()).unwrap_or_default();
     let (title, address, words) = match why {
         Refusal::LogIn => ("Who is there?", "/login".to_owned(), "Log in"),
         Refusal::Busy | Refusal::TooFast { .. } | Refusal::TooMany => ("One moment, please.", path, "Try again"),

@@ -28,7 +28,8 @@ fn list(listed: Listed) -> impl IntoView {
     let Listed { id, user, rooms, current, page, apart, makes_rooms, zone, now, mac } = listed;
     let me = Account { id, user };
     // The wall of the page: the server knows any zone, the browser its own.
-    let wall = move |at| request().map_or_else(|| browser::wall(&zone, at), |request| (request.wall)(at));
+    let of_page = request();
+    let wall = move |at| of_page.as_ref().map_or_else(|| browser::wall(&zone, at), |request| (request.wall)(at));
     let mine = own(&rooms, current.as_ref(), now, &wall);
     let others = (!apart).then(|| {
         view! {

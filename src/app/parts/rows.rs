@@ -66,7 +66,12 @@ impl Row {
     /// others gives their row anew, with the same `seq`: see [`put`].
     #[must_use]
     pub fn of(event: &Event, above: &mut Above, reader: &Reader<'_>) -> Option<Self> {
-        let mut html = String::new();
+        Self::laid(event, above, reader, String::new())
+    }
+
+    /// As [`Row::of`], in the space of a string that is not needed any more.
+    fn laid(event: &Event, above: &mut Above, reader: &Reader<'_>, mut html: String) -> Option<Self> {
+        html.clear();
         let before = above.at;
         match event {
             Event::Message(message) => {
@@ -86,7 +91,7 @@ impl Row {
                 let id = mine.then_some(message.id);
                 let day = begins_day.then(|| Day::of(message.at, reader));
                 if !more {
-                    above.author = Some(message.by.user.clone());
+                    above.author.get_or_insert_default().clone_from(&message.by.user);
                 }
                 above.at = Some(message.at);
                 above.notes.clear();
@@ -318,6 +323,7 @@ pub fn push_page(out: &mut String, events: &[Event], read: Option<Seq>, reader: 
     let mut unread = read;
     // The last row, which a join or leave after it may change.
     let mut last: Option<Row> = None;
+    let mut space = String::new();
     for event in events {
         let mut line = false;
         if let (Event::Message(message), Some(read)) = (event, unread)
@@ -329,13 +335,14 @@ pub fn push_page(out: &mut String, events: &[Event], read: Option<Seq>, reader: 
             above.author = None;
             line = true;
         }
-        let Some(mut row) = Row::of(event, &mut above, reader) else { continue };
+        let Some(mut row) = Row::laid(event, &mut above, reader, std::mem::take(&mut space)) else { continue };
         if let Some(before) = last.take() {
             if before.seq == row.seq {
                 row.day = before.day;
             } else {
                 before.push(out);
             }
+            space = before.html;
         }
         if line {
             out.push_str(NEW);

@@ -7,9 +7,9 @@ mod accounts;
 mod fault;
 #[cfg(fuzzing)]
 pub mod fuzz;
-mod latest;
 mod names;
 mod operator;
+mod pages;
 mod passwords;
 mod programs;
 mod rooms;
@@ -28,8 +28,8 @@ use uuid::Uuid;
 
 pub use self::accounts::{LOGIN_DAYS, Origin, TOUCH_AFTER};
 pub use self::fault::{away, fault};
-use self::latest::Latest;
 pub use self::operator::{AccountItem, AccountItems, Operator, OperatorError};
+use self::pages::Pages;
 use self::passwords::Passwords;
 pub use self::rooms::Page;
 pub(super) use self::rooms::state as room_state;
@@ -88,7 +88,7 @@ impl fmt::Debug for Chat {
 struct Inner {
     store: Store,
     hub: Hub,
-    latest: Latest,
+    pages: Pages,
     /// The identity of the database: see [`Event::Welcome`](crate::protocol::Event::Welcome).
     epoch: Uuid,
     passwords: Passwords,
@@ -135,8 +135,8 @@ impl Chat {
         };
         let throttles = Throttles::new(&settings, metrics.clone());
         let passwords = Passwords::new(&settings, metrics.clone());
-        let latest = Latest::new();
-        Ok(Self(Arc::new(Inner { store, hub, latest, epoch, passwords, tokens, throttles, writes, settings, metrics })))
+        let pages = Pages::new();
+        Ok(Self(Arc::new(Inner { store, hub, pages, epoch, passwords, tokens, throttles, writes, settings, metrics })))
     }
 
     #[must_use]

@@ -14,8 +14,6 @@ pub use crate::server::store::log::Page;
 use crate::server::store::rooms::{self, CountedRow, FoundRow, MemberRow, RoomRow, Search, Turn};
 use crate::server::store::{RoomId, StoreError, UserId, log};
 
-/// Messages on a page of a room.
-const PAGE: usize = 50;
 /// Rooms that one could join, in the list beside every page.
 const LIVELY: i64 = 8;
 /// Rooms on a page of all of them.
@@ -34,7 +32,7 @@ impl Chat {
         let rows = rooms::listed(conn, actor.user, LIVELY).await.map_err(fault)?;
         let mut counts = HashMap::new();
         for row in rows.iter().filter(|row| row.member() && row.read() < row.last()) {
-            if let Some(count) = self.0.latest.unread(row.id, row.last(), row.read(), &actor.person) {
+            if let Some(count) = self.0.pages.unread(row.id, row.last(), row.read(), &actor.person) {
                 counts.insert(row.id, count);
             } else {
                 // One statement for all of them.
@@ -256,12 +254,7 @@ impl Chat {
         let conn = &mut reader.conn();
         let row = rooms::one(conn, actor.user, room).await.map_err(fault)?.ok_or(Refusal::NoRoom)?;
         let rows = if row.member() {
-            let end = row.last();
-            match page {
-                Page::Latest => self.0.latest.page(conn, row.id, room, end, PAGE).await,
-                page => log::page(conn, row.id, room, page, end, PAGE).await,
-            }
-            .map_err(fault)?
+            self.0.pages.read(conn, row.id, room, page, row.last()).await.map_err(fault)?
         } else {
             log::PageRows::default()
         };

@@ -1,22 +1,23 @@
 //! Reading a room's log.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::{Conn, RoomId, Store, StoreError, UserId, query, row};
 use crate::protocol::{Closure, Event, Membership, Message, Micros, Person, Seq, Slug};
 
 row! {
-    /// A message of a room with its author.
+    /// A message of a room.
     #[derive(Clone, Debug)]
-    pub struct MessageRow {
+    struct MessageRow {
         seq: i64,
         id: Uuid,
         text: String,
         at: i64,
-        username: String,
-        display_name: String,
+        author_id: UserId,
     }
 }
 
@@ -56,16 +57,50 @@ pub fn person(user: String, display_name: String) -> Person {
     Person { name: (display_name != user).then_some(display_name), user }
 }
 
-impl MessageRow {
-    fn event(self, room: &Slug) -> Event {
-        Event::Message(Message {
-            room: room.clone(),
-            seq: Seq(self.seq),
-            id: self.id,
-            by: person(self.username, self.display_name),
-            text: self.text,
-            at: Micros(self.at),
-        })
+/// How many authors' names are kept: a megabyte.
+const AUTHORS: usize = 10_000;
+
+/// The names of those who write, kept: every page has the same few people on it, and to look each of them up for each message
+/// is as much work as to read the messages. They never change; whoever lets them has to empty this.
+pub struct Authors(Cache<UserId, Person>);
+
+impl Default for Authors {
+    fn default() -> Self {
+        Self(Cache::new(AUTHORS))
+    }
+}
+
+impl Authors {
+    /// Makes the messages events of `room`, in the same order.
+    async fn name(
+        &self,
+        conn: &mut Conn<'_>,
+        room: RoomId,
+        slug: &Slug,
+        messages: Vec<MessageRow>,
+    ) -> Result<Vec<Message>, StoreError> {
+        let mut named: Vec<_> = messages.iter().map(|message| self.0.get(&message.author_id)).collect();
+        if let (true, Some(first), Some(last)) = (named.contains(&None), messages.first(), messages.last()) {
+            let rows: Vec<(UserId, String, String)> = query(
+                "SELECT DISTINCT u.id, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
+                 WHERE m.room_id = $1 AND m.seq BETWEEN $2 AND $3",
+            )
+            .bind(room)
+            .bind(first.seq)
+            .bind(last.seq)
+            .all(conn)
+            .await?;
+            let people: HashMap<_, _> = rows.into_iter().map(|(id, user, name)| (id, person(user, name))).collect();
+            named = messages.iter().map(|message| people.get(&message.author_id).cloned()).collect();
+            for (id, person) in people {
+                self.0.insert(id, person);
+            }
+        }
+        let named = messages.into_iter().zip(named).map(|(MessageRow { seq, id, text, at, .. }, by)| {
+            let by = by.ok_or(StoreError::Malformed("messages.author_id"))?;
+            Ok(Message { room: slug.clone(), seq: Seq(seq), id, by, text, at: Micros(at) })
+        });
+        named.collect()
     }
 }
 
@@ -129,6 +164,7 @@ pub struct PageRows {
 /// When the database fails.
 pub async fn page(
     conn: &mut Conn<'_>,
+    authors: &Authors,
     room: RoomId,
     slug: &Slug,
     page: Page,
@@ -148,7 +184,7 @@ pub async fn page(
     let (mut older, mut newer) = (None, false);
     if let Some((before, most)) = back {
         messages = query(
-            "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
+            "SELECT m.seq, m.id, m.text, m.at, m.author_id FROM messages m
              WHERE m.room_id = $1 AND m.seq < $2 AND m.deleted_at IS NULL ORDER BY m.seq DESC LIMIT $3",
         )
         .bind(room)
@@ -170,7 +206,7 @@ pub async fn page(
             older = (start > 1).then_some(Seq(start));
         }
         let mut later: Vec<MessageRow> = query(
-            "SELECT m.seq, m.id, m.text, m.at, u.username, u.display_name FROM messages m JOIN users u ON u.id = m.author_id
+            "SELECT m.seq, m.id, m.text, m.at, m.author_id FROM messages m
              WHERE m.room_id = $1 AND m.seq BETWEEN $2 AND $4 AND m.deleted_at IS NULL ORDER BY m.seq LIMIT $3",
         )
         .bind(room)
@@ -200,11 +236,11 @@ pub async fn page(
 
     let mut events = Vec::with_capacity(messages.len() + notes.len());
     let mut notes = notes.into_iter().peekable();
-    for message in messages {
-        while let Some(before) = notes.next_if(|n| n.seq < message.seq) {
+    for message in authors.name(conn, room, slug, messages).await? {
+        while let Some(before) = notes.next_if(|n| n.seq < message.seq.0) {
             events.extend(before.event(slug));
         }
-        events.push(message.event(slug));
+        events.push(Event::Message(message));
     }
     events.extend(notes.filter_map(|rest| rest.event(slug)));
     Ok(PageRows { events: events.into(), older, newer })

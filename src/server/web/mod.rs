@@ -17,6 +17,7 @@ mod socket;
 mod zone;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 pub use self::assets::Assets;
+pub use self::security::Security;
 use super::chat::{Chat, Origin};
 use super::config::{Networks, Settings};
 use super::live::socket::Sockets;
@@ -44,17 +46,29 @@ use super::metrics::Metrics;
 use super::store::sessions::Sessions;
 use crate::protocol::Refusal;
 
-/// What the handlers share.
+/// What the handlers share. Each layer that a request goes through has it for itself: one count each, whatever is in it.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+pub struct Shared {
     pub chat: Chat,
     pub sessions: Sessions,
     pub sockets: Sockets,
     pub assets: Assets,
-    pub leptos: LeptosOptions,
-    pub settings: Arc<Settings>,
+    /// Where pages hear that they are to be loaded again, under `cargo leptos watch`.
+    pub reload: Option<LeptosOptions>,
+    pub security: Security,
+    pub settings: Settings,
     /// The server is stopping: it is not ready for more.
     pub stopping: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// The address of whoever opened the TCP connection; put into every request by the accept loop.
@@ -62,8 +76,8 @@ pub struct App {
 pub struct Peer(pub SocketAddr);
 
 /// Everything that the server answers.
-pub fn router(app: App) -> Router {
-    let security = Arc::new(security::Security::new(&app.settings, &app.leptos));
+pub fn router(shared: Shared) -> Router {
+    let app = App(Arc::new(shared));
     let counting = app.chat.metrics().clone();
     // Sessions only where there is someone to know: not for assets, not for the socket, which looks its session up itself.
     let pages = Router::new()
@@ -89,7 +103,7 @@ pub fn router(app: App) -> Router {
                 .layer(middleware::from_fn_with_state(counting, trace))
                 .layer(middleware::from_fn(api::problem::shape))
                 // Around everything that answers, so that no answer goes without its headers.
-                .layer(middleware::from_fn_with_state(security, security::guard))
+                .layer(middleware::from_fn_with_state(app.clone(), security::guard))
                 .layer(CatchPanicLayer::custom(|_| refusal(&Refusal::Internal)))
                 .layer(middleware::from_fn_with_state(app, bound_body)),
         )

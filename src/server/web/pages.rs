@@ -90,9 +90,11 @@ pub(super) async fn render(
     let html = document::render(path, |title| {
         provide_context(nonce.clone());
         provide_context(options.clone());
-        provide_context(app.leptos.clone());
+        if let Some(reload) = &app.reload {
+            provide_context(reload.clone());
+        }
         let options = options.clone();
-        provide_context(request::Request {
+        provide_context(Arc::new(request::Request {
             path: path.to_owned(),
             zone: zone.name.clone(),
             mac,
@@ -108,7 +110,7 @@ pub(super) async fn render(
                 }
             }),
             title,
-        });
+        }));
         provide_context(asking);
         if let Some(refused) = refused {
             provide_context(refused);

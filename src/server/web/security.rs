@@ -1,7 +1,5 @@
 //! What every answer carries and every request must: security headers, and no writes from other sites.
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -9,6 +7,7 @@ use axum::response::Response;
 use leptos::config::LeptosOptions;
 use leptos::nonce::Nonce;
 
+use super::App;
 use crate::protocol::Refusal;
 use crate::server::config::Settings;
 
@@ -24,13 +23,13 @@ pub struct Security {
 }
 
 impl Security {
-    pub fn new(settings: &Settings, leptos: &LeptosOptions) -> Self {
-        let watched = std::env::var_os("LEPTOS_WATCH").is_some();
+    pub fn new(settings: &Settings, reload: Option<&LeptosOptions>) -> Self {
+        let sockets = |port| format!(" ws://127.0.0.1:{port} ws://localhost:{port}");
         Self {
             origin: settings.public_url.as_ref().map(|url| url.origin.clone()),
             others: settings.cors_origins.0.clone(),
             hsts: settings.public_url.as_ref().is_some_and(|url| url.secure),
-            reload: if watched { format!(" ws://127.0.0.1:{0} ws://localhost:{0}", leptos.reload_port) } else { String::new() },
+            reload: reload.map(|leptos| sockets(leptos.reload_port)).unwrap_or_default(),
         }
     }
 
@@ -90,7 +89,8 @@ impl Security {
 }
 
 /// Refuses writes of other sites, and dresses every answer.
-pub async fn guard(State(security): State<Arc<Security>>, request: Request, next: Next) -> Response {
+pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let security = &app.security;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let trusted = security.is_trusted(request.headers());
     let api = request.uri().path().starts_with("/api/");

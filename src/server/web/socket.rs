@@ -13,7 +13,6 @@ use crate::protocol::Refusal;
 use crate::server::chat::{self, Actor};
 use crate::server::live::socket::Purpose;
 use crate::server::store::rooms::NEWCOMERS;
-use crate::server::web::security::Security;
 
 /// What a client that cannot set headers puts into the address. It stands in no log of ours; where a proxy writes one, a ticket
 /// is worth nothing any more by then.
@@ -74,8 +73,7 @@ async fn who(app: &App, parts: &Parts, asked: &Asked) -> Result<(Actor, bool), R
     }
     let session = session::of_request(headers, &app.settings, &app.sessions).ok_or(Refusal::LogIn)?;
     // A cookie comes along from any site that opens a socket here, so the origin must be ours, and named.
-    let security = Security::new(&app.settings, &app.leptos);
-    if !headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).is_some_and(|o| security.is_own(o, headers)) {
+    if !headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).is_some_and(|o| app.security.is_own(o, headers)) {
         return Err(Refusal::CrossSite);
     }
     Ok((auth::actor(&app.chat, Proof::Session(&session)).await?.ok_or(Refusal::LogIn)?, false))
