@@ -11,17 +11,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::routing::any;
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use serde::Deserialize;
 use serde_json::json;
 use snug::server::config::Settings;
-use snug::server::live::{Closing, wire};
-use snug::server::stream::Stream;
+use snug::server::live::Closing;
+use snug::server::live::wire::{self, Socket};
+use snug::server::stream::{Outbound, Stream};
 use support::programs;
 use tokio::net::TcpListener;
 
@@ -46,18 +49,33 @@ fn is_larger(case: &str) -> bool {
 const LARGER: usize = 40;
 
 /// Gives back what comes.
-async fn echo(mut socket: WebSocket) {
-    let ended = async |socket: &mut WebSocket| -> Result<(), Closing> {
-        while let Some(frame) = wire::hear(socket).await? {
+async fn echo(mut socket: Socket) {
+    let ended = async |socket: &mut Socket| -> Result<(), Closing> {
+        while let Some(frame) = socket.hear().await? {
             match frame {
-                Message::Text(_) | Message::Binary(_) => wire::say(socket, frame).await?,
+                Message::Text(text) => {
+                    if !socket.send([wire::text(&[text])]) {
+                        socket.flush().await?;
+                    }
+                }
+                Message::Binary(_) => socket.say(frame).await?,
                 Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {}
             }
         }
         Ok(())
     };
     if let Err(why) = ended(&mut socket).await {
-        wire::farewell(&mut socket, why).await;
+        socket.farewell(why).await;
+    }
+}
+
+/// The way out of a connection, for who opens a socket on it.
+#[derive(Clone)]
+struct Out(Arc<Outbound>);
+
+impl Connected<IncomingStream<'_, Listening>> for Out {
+    fn connect_info(stream: IncomingStream<'_, Listening>) -> Self {
+        Self(stream.io().outbound())
     }
 }
 
@@ -82,8 +100,9 @@ impl Listener for Listening {
 async fn server(frame_max: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router =
-        Router::new().route("/", any(move |upgrade: WebSocketUpgrade| async move { wire::upgrade(upgrade, frame_max, echo) }));
+    let open =
+        async move |upgrade: WebSocketUpgrade, ConnectInfo(out): ConnectInfo<Out>| wire::upgrade(upgrade, out.0, frame_max, echo);
+    let router = Router::new().route("/", any(open)).into_make_service_with_connect_info::<Out>();
     tokio::spawn(async move { axum::serve(Listening(listener), router).await });
     address
 }

@@ -203,19 +203,19 @@ impl Chat {
     pub(super) async fn send_with(&self, actor: &Actor, room: &Slug, id: Uuid, text: String, reply: writer::Reply) {
         let text = match names::text(&text, self.0.settings.text_max) {
             Ok(text) => text,
-            Err(why) => return reply.refuse(room, id, why),
+            Err(why) => return reply.answer(room, id, Err(why)),
         };
         if let Err(why) = self.0.throttles.send(actor.user) {
             // What is there already is not too fast: whoever sends it again only wants to know.
             return match log::sent(self.store(), actor.user, id).await {
-                Ok(Some((there, seq, same))) if there == *room && same == text => reply.tell(room, id, Ok(Sent::Before(seq))),
-                _ => reply.refuse(room, id, why),
+                Ok(Some((there, seq, same))) if there == *room && same == text => reply.answer(room, id, Ok(Sent::Before(seq))),
+                _ => reply.answer(room, id, Err(why)),
             };
         }
         let (author, by, since) = (actor.user, actor.person.clone(), Instant::now());
         let message = writer::Outgoing { room: room.clone(), author, by, id, text, since };
         if let Err(mpsc::error::SendError(Write::Send(message, reply))) = self.0.writes.send(Write::Send(message, reply)).await {
-            reply.refuse(&message.room, message.id, Refusal::Unavailable);
+            reply.answer(&message.room, message.id, Err(Refusal::Unavailable));
         }
     }
 

@@ -15,7 +15,7 @@ use super::rooms::may_open;
 use super::{Actor, fault, names, now};
 use crate::protocol::{Closure, Event, Idle, Membership, Message, Micros, Person, Refusal, Seq, Slug};
 use crate::server::config::Settings;
-use crate::server::live::{Connection, Hub, News};
+use crate::server::live::{Connection, Deliveries, Hub, News};
 use crate::server::metrics::Metrics;
 use crate::server::store::accounts::NewAccount;
 use crate::server::store::notices::{self, Notice};
@@ -78,24 +78,27 @@ pub(in crate::server) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>) {
+    pub(super) fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>, deliveries: &mut Deliveries) {
         match (self, outcome) {
             (Self::Waiting(answer), outcome) => {
                 let _gone = answer.send(outcome);
             }
             (Self::Connection(connection), Ok(Sent::New(_))) if connection.follows() => {}
             (Self::Connection(connection), Ok(Sent::New(seq) | Sent::Before(seq))) => {
-                connection.tell(&Event::Sent { room: room.clone(), id, seq });
+                deliveries.tell(&connection, &Event::Sent { room: room.clone(), id, seq });
             }
             (Self::Connection(connection), Err(why)) => {
                 let message = why.to_string();
-                connection.tell(&Event::Error { id: Some(id), room: Some(room.clone()), why, message });
+                deliveries.tell(&connection, &Event::Error { id: Some(id), room: Some(room.clone()), why, message });
             }
         }
     }
 
-    pub(super) fn refuse(self, room: &Slug, id: Uuid, why: Refusal) {
-        self.tell(room, id, Err(why));
+    /// Tells it at once.
+    pub(super) fn answer(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>) {
+        let mut deliveries = Deliveries::default();
+        self.tell(room, id, outcome, &mut deliveries);
+        deliveries.send();
     }
 }
 
@@ -164,7 +167,7 @@ pub(super) enum Write {
 
 impl Write {
     /// Tells whoever waits what became of it.
-    fn tell(self, outcome: Result<Done, Refusal>) {
+    fn tell(self, outcome: Result<Done, Refusal>, deliveries: &mut Deliveries) {
         fn answer<T>(answer: Answer<T>, outcome: Result<T, Refusal>) {
             let _gone = answer.send(outcome);
         }
@@ -173,6 +176,7 @@ impl Write {
                 &message.room,
                 message.id,
                 outcome.and_then(|done| if let Done::Sent(sent) = done { Ok(sent) } else { Err(Refusal::Internal) }),
+                deliveries,
             ),
             Self::MakeRoom(_, waiting) => answer(
                 waiting,
@@ -269,31 +273,40 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
 }
 
 /// Tells the hub and whoever waits what has been written, while the writer writes the next batch: on SQLite that has a thread of its
-/// own, from which waking the tasks of hundreds of connections costs more than from one of theirs.
+/// own, from which waking the tasks of hundreds of connections costs more than from one of theirs. What several batches have for a
+/// connection goes out together.
 async fn tell(hub: Hub, metrics: Metrics, mut told: mpsc::Receiver<Told>) {
-    while let Some((batch, outcome)) = told.recv().await {
-        let written = match outcome {
-            Ok(written) => written,
-            Err(why) => {
-                batch.into_iter().for_each(|change| change.tell(Err(why.clone())));
-                continue;
+    let mut batches = Vec::new();
+    while told.recv_many(&mut batches, UNTOLD).await > 0 {
+        let (mut deliveries, mut answers, mut news) = (Deliveries::default(), Vec::new(), Vec::new());
+        let (mut seen, mut cursors) = (Vec::new(), Vec::new());
+        for (batch, outcome) in batches.drain(..) {
+            match outcome {
+                Ok(written) => {
+                    news.extend(written.news);
+                    seen.extend(written.seen);
+                    cursors.extend(written.cursors);
+                    answers.extend(batch.into_iter().zip(written.outcomes));
+                }
+                Err(why) => answers.extend(batch.into_iter().map(|change| (change, Err(why.clone())))),
             }
-        };
-        metrics.events.inc_by(u64::try_from(written.news.len()).unwrap_or_default());
-        hub.publish(written.news);
-        for (room, seq) in written.seen {
+        }
+        metrics.events.inc_by(u64::try_from(news.len()).unwrap_or_default());
+        hub.publish(news, &mut deliveries);
+        for (room, seq) in seen {
             hub.heard_of(room, seq);
         }
-        for (user, event) in written.cursors {
-            hub.tell_user(user, &event);
+        for (user, event) in cursors {
+            hub.tell_user(user, &event, &mut deliveries);
         }
         let now = Instant::now();
-        for (change, outcome) in batch.into_iter().zip(written.outcomes) {
+        for (change, outcome) in answers {
             if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(_)))) = (&change, &outcome) {
                 metrics.send_time.observe(now.duration_since(message.since).as_secs_f64());
             }
-            change.tell(outcome);
+            change.tell(outcome, &mut deliveries);
         }
+        deliveries.send();
     }
 }
 

@@ -8,7 +8,7 @@ use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 use tokio::sync::OwnedMutexGuard;
 
-use super::connection::{Closing, Connection, Waiting};
+use super::connection::{Closing, Connection, Deliveries, FRAME, Run, Waiting};
 use super::presence::Here;
 use super::tail::Tail;
 use crate::protocol::{Event, Presence, Refusal, Seq, Slug};
@@ -17,6 +17,7 @@ use crate::server::config::Settings;
 use crate::server::metrics::Metrics;
 use crate::server::store::rooms::Turn;
 use crate::server::store::{LoginId, RoomId, UserId};
+use crate::server::stream::Outbound;
 
 /// The lock, also after a panic elsewhere: what it guards is consistent between statements.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -82,6 +83,24 @@ impl Room {
     }
 }
 
+/// How many of the first of these, which are of one room, go together: what follows each other and fits into a frame. A turn changes
+/// who listens, so it goes by itself.
+fn together(news: &[News]) -> usize {
+    let follows = |pair: &&[News]| pair[0].turn.is_none() && pair[1].turn.is_none() && pair[1].seq == pair[0].seq.next();
+    let mut bytes = news.first().map_or(0, |first| first.json.len());
+    let fits = |pair: &&[News]| {
+        bytes += pair[1].json.len();
+        bytes < FRAME
+    };
+    news.windows(2).take_while(follows).take_while(fits).count() + 1
+}
+
+/// These, which go together; none if there are none.
+fn run(room: RoomId, news: &[News]) -> Option<Arc<Run>> {
+    let (first, last) = (news.first()?, news.last()?);
+    Some(Arc::new(Run::new(room, first.seq, last.seq, news.iter().map(|item| item.json.clone()).collect())))
+}
+
 /// Who listens to what. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Hub(pub(super) Arc<Inner>);
@@ -114,16 +133,16 @@ impl Hub {
         }))
     }
 
-    /// A new connection of `actor`, which is known by its person and login from now on and hears no room yet.
+    /// A new connection of `actor`, by this way out, which is known by its person and login from now on and hears no room yet.
     ///
     /// # Errors
     /// [`Refusal::TooMany`] when the person has as many as the server allows.
-    pub(super) fn connect(&self, actor: Actor) -> Result<Arc<Connection>, Refusal> {
+    pub(super) fn connect(&self, actor: Actor, out: Arc<Outbound>) -> Result<Arc<Connection>, Refusal> {
         let mut of_user = self.0.users.entry(actor.user).or_default();
         if of_user.len() >= self.0.sockets_per_user {
             return Err(Refusal::TooMany);
         }
-        let connection = Arc::new(Connection::new(actor, self.0.queue_bytes));
+        let connection = Arc::new(Connection::new(actor, out, self.0.queue_bytes));
         of_user.push(Arc::clone(&connection));
         self.0.metrics.connections.inc();
         self.0.metrics.opened.inc();
@@ -208,59 +227,56 @@ impl Hub {
     }
 
     /// Hands on what is new. `news` are in the order of their commit; across rooms there is no order to keep.
-    pub fn publish(&self, news: Vec<News>) {
-        let mut by_room: Vec<(RoomId, Vec<&News>)> = Vec::new();
+    pub fn publish(&self, news: Vec<News>, deliveries: &mut Deliveries) {
+        let mut by_room: Vec<(RoomId, Vec<News>)> = Vec::new();
         let mut index: HashMap<RoomId, usize> = HashMap::new();
-        for item in &news {
+        for item in news {
             let at = *index.entry(item.room).or_insert_with(|| {
                 by_room.push((item.room, Vec::new()));
                 by_room.len() - 1
             });
             by_room[at].1.push(item);
         }
-        for (room, mut of_room) in by_room {
-            // A turn changes who listens, so it goes by itself; what lies between two goes together.
-            while !of_room.is_empty() {
-                let plain = of_room.iter().take_while(|item| item.turn.is_none()).count();
-                let rest = of_room.split_off(plain.max(1));
-                match of_room[0].turn {
-                    Some((user, turn)) => self.publish_turn(room, of_room[0], user, turn),
-                    None => self.publish_plain(room, &of_room),
+        for (room, of_room) in by_room {
+            let mut rest = of_room.as_slice();
+            while let Some(first) = rest.first() {
+                let (together, others) = rest.split_at(together(rest));
+                match first.turn {
+                    Some((user, turn)) => self.publish_turn(room, first, user, turn, deliveries),
+                    None => self.publish_plain(room, together, deliveries),
                 }
-                of_room = rest;
+                rest = others;
             }
         }
     }
 
-    fn publish_plain(&self, id: RoomId, news: &[&News]) {
+    fn publish_plain(&self, id: RoomId, news: &[News], deliveries: &mut Deliveries) {
         self.with_known(id, |room| {
-            let fresh: Vec<_> = news.iter().filter(|item| item.seq > room.last).collect();
-            for item in &fresh {
+            let fresh = &news[news.partition_point(|item| item.seq <= room.last)..];
+            let Some(run) = run(id, fresh) else { return };
+            for item in fresh {
                 room.remember(item.seq, &item.json);
             }
             for listener in &room.listeners {
-                let waiting = |item: &&&News| Waiting::Log { room: id, seq: item.seq, json: item.json.clone(), last: false };
-                listener.push(fresh.iter().map(waiting));
+                deliveries.add(listener, Waiting::Log { run: Arc::clone(&run), last: false });
             }
             self.delivered(fresh.len() * room.listeners.len());
         });
     }
 
-    fn publish_turn(&self, id: RoomId, news: &News, user: UserId, turn: Turn) {
+    fn publish_turn(&self, id: RoomId, news: &News, user: UserId, turn: Turn, deliveries: &mut Deliveries) {
         // A newcomer's own connections hear the room from their join on, whether or not anyone listened before.
         let newcomers = match turn {
             Turn::Joined => self.0.users.get(&user).map(|of_user| of_user.clone()).unwrap_or_default(),
             Turn::Left => Vec::new(),
         };
         let hand_on = |room: &mut Room| {
-            if news.seq <= room.last {
-                return;
-            }
+            let Some(run) = run(id, std::slice::from_ref(news)).filter(|_| news.seq > room.last) else { return };
             newcomers.iter().for_each(|connection| Self::add_listener(id, room, connection));
             room.remember(news.seq, &news.json);
             for listener in &room.listeners {
                 let last = turn == Turn::Left && listener.actor.user == user;
-                listener.push(std::iter::once(Waiting::Log { room: id, seq: news.seq, json: news.json.clone(), last }));
+                deliveries.add(listener, Waiting::Log { run: Arc::clone(&run), last });
             }
             self.delivered(room.listeners.len());
             if turn == Turn::Left {
@@ -320,9 +336,9 @@ impl Hub {
     }
 
     /// Tells all connections of a person something beside the log.
-    pub fn tell_user(&self, user: UserId, event: &Event) {
+    pub fn tell_user(&self, user: UserId, event: &Event, deliveries: &mut Deliveries) {
         if let Some(of_user) = self.0.users.get(&user) {
-            of_user.iter().for_each(|connection| connection.tell(event));
+            of_user.iter().for_each(|connection| deliveries.tell(connection, event));
         }
     }
 

@@ -11,5 +11,5 @@ pub mod socket;
 mod tail;
 pub mod wire;
 
-pub use connection::{Closing, Connection};
+pub use connection::{Closing, Connection, Deliveries};
 pub use hub::{Hub, News};

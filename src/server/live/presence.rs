@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::connection::Connection;
+use super::connection::{Connection, Deliveries};
 use super::hub::{Hub, lock};
 use crate::protocol::{Event, Person, Presence, Slug};
 use crate::server::store::{RoomId, UserId};
@@ -82,13 +82,15 @@ impl Hub {
             self.with_known(before, |found| found.lookers.retain(|other| !Arc::ptr_eq(other, connection)));
         }
         let Some((id, slug)) = room else { return };
+        let mut deliveries = Deliveries::default();
         self.with_known(id, |found| {
             if found.listeners.iter().any(|listener| Arc::ptr_eq(listener, connection)) {
                 found.lookers.push(Arc::clone(connection));
                 found.here.slug = Some(slug.clone());
-                connection.tell(&Event::Presence(found.here.presence(slug)));
+                deliveries.tell(connection, &Event::Presence(found.here.presence(slug)));
             }
         });
+        deliveries.send();
     }
 
     /// Tells those who look, if there is something to tell: now where few are here, else at the end of a pause.
@@ -105,13 +107,15 @@ impl Hub {
             if many {
                 sleep(PAUSE).await;
             }
+            let mut deliveries = Deliveries::default();
             hub.with_known(room, |found| {
                 found.here.telling = false;
                 found.here.changed = false;
                 let Some(slug) = &found.here.slug else { return };
                 let event = Event::Presence(found.here.presence(slug));
-                found.lookers.iter().for_each(|looker| looker.tell(&event));
+                found.lookers.iter().for_each(|looker| deliveries.tell(looker, &event));
             });
+            deliveries.send();
         });
     }
 

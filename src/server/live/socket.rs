@@ -1,6 +1,6 @@
-//! One socket: a task that reads commands and, when woken, writes what waits.
+//! One socket: a task that reads commands, and does what takes longer than to send what is new, which [others](super::connection) do.
 //!
-//! What it has told its client of each room is its *cursor* there. The rule that makes the log whole for the client: an event
+//! What its client was told of each room is its *cursor* there. The rule that makes the log whole for the client: an event
 //! goes out only if it is the one after the cursor; an older one was told already, a later one means that something is
 //! missing, and what is missing is read from the log. So it may listen first and read then, and what comes twice is
 //! dropped.
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
 use governor::RateLimiter;
@@ -20,25 +20,20 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::connection::{Closing, Connection, Waiting};
+use super::connection::{Closing, Connection, Deliveries, FRAME, Left};
 use super::hub::{Hub, json};
-use super::wire;
+use super::wire::{self, Socket};
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
 use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
 use crate::server::store::rooms::CountedRow;
-
-/// Bytes of a frame in which events are joined, about.
-const FRAME: usize = 64 * 1024;
+use crate::server::stream::Outbound;
 
 /// Events of a log that are read at once: half a MiB, when all are as long as a text may be by default.
 const PIECE: i64 = 32;
 
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
-
-/// How often a socket may tell what waits before it looks whether its client has said something.
-const HEARD_AFTER: u32 = 8;
 
 /// How long the server reads on when nothing seems to have come for too long. What a client said may be there, unread: where the
 /// server itself stood still (it was stopped, its machine was asleep), all that was to happen meanwhile is due at once.
@@ -67,26 +62,29 @@ pub struct Purpose {
 }
 
 impl Sockets {
-    /// Answers an upgrade whose login and origin have been checked.
+    /// Answers an upgrade whose login and origin have been checked, of the connection with this way out.
     ///
     /// # Errors
     /// [`Refusal::TooMany`].
-    pub fn upgrade(&self, upgrade: WebSocketUpgrade, actor: Actor, purpose: Purpose) -> Result<Response, Refusal> {
+    pub fn upgrade(
+        &self,
+        upgrade: WebSocketUpgrade,
+        out: Arc<Outbound>,
+        actor: Actor,
+        purpose: Purpose,
+    ) -> Result<Response, Refusal> {
         let settings = self.chat.settings();
         let frame_max = usize::try_from(settings.frame_max).unwrap_or(usize::MAX);
-        let registered = Registered::new(&self.chat, actor)?;
+        let registered = Registered::new(&self.chat, actor, Arc::clone(&out))?;
         let (commands, frames) = (command_quota(settings), frame_quota(settings));
         let (chat, build, tasks) = (self.chat.clone(), Arc::clone(&self.build), self.tasks.clone());
-        Ok(wire::upgrade(upgrade, frame_max, move |socket| {
-            let lines = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == protocol::LINES.as_bytes());
+        Ok(wire::upgrade(upgrade, out, frame_max, move |socket| {
             let session = Session {
-                cursors: BTreeMap::new(),
                 slugs: HashMap::new(),
                 commands: Limiter::direct_with_clock(commands, MonotonicClock),
                 frames: Limiter::direct_with_clock(frames, MonotonicClock),
-                greeted: false,
                 purpose,
-                lines,
+                lines: socket.takes_lines(),
                 build,
                 registered,
                 chat,
@@ -104,9 +102,9 @@ struct Registered {
 }
 
 impl Registered {
-    fn new(chat: &Chat, actor: Actor) -> Result<Self, Refusal> {
+    fn new(chat: &Chat, actor: Actor, out: Arc<Outbound>) -> Result<Self, Refusal> {
         let hub = chat.hub().clone();
-        let connection = hub.connect(actor)?;
+        let connection = hub.connect(actor, out)?;
         Ok(Self { hub, connection })
     }
 
@@ -127,66 +125,53 @@ struct Session {
     build: Arc<str>,
     /// The client takes several events in one frame, one a line.
     lines: bool,
-    greeted: bool,
     purpose: Purpose,
-    /// The last event of each room that the client was told. (There are few; hashing the id of one takes longer than finding it.)
-    cursors: BTreeMap<RoomId, Seq>,
     slugs: HashMap<Slug, RoomId>,
     commands: Limiter,
     frames: Limiter,
 }
 
-/// Frames on their way out.
+/// Events on their way out.
 struct Outgoing {
     lines: bool,
-    /// Events that go out together, one a line.
-    buffer: String,
-    frames: Vec<Utf8Bytes>,
+    events: Vec<Utf8Bytes>,
+    bytes: usize,
 }
 
 impl Outgoing {
     fn new(lines: bool) -> Self {
-        Self { lines, buffer: String::new(), frames: Vec::new() }
+        Self { lines, events: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, json: Utf8Bytes) {
-        if !self.lines {
-            return self.frames.push(json);
-        }
-        if !self.buffer.is_empty() {
-            if self.buffer.len() + json.len() < FRAME {
-                self.buffer.push('\n');
-                return self.buffer.push_str(&json);
-            }
-            self.frames.push(std::mem::take(&mut self.buffer).into());
-        }
-        // One event alone is sent as it is, shared with everyone else's.
-        if self.frames.is_empty() && self.buffer.is_empty() {
-            self.frames.push(json);
-        } else {
-            if let Some(single) = self.frames.pop() {
-                if single.len() + json.len() < FRAME {
-                    self.buffer.push_str(&single);
-                    self.buffer.push('\n');
-                } else {
-                    self.frames.push(single);
-                }
-            }
-            self.buffer.push_str(&json);
-        }
+        self.bytes += json.len();
+        self.events.push(json);
     }
 
-    /// What is to be sent now.
-    fn take(&mut self) -> Vec<Utf8Bytes> {
-        if !self.buffer.is_empty() {
-            self.frames.push(std::mem::take(&mut self.buffer).into());
+    /// What is to be sent now: events that go out together, one a line, where the client takes that.
+    fn take(&mut self) -> Vec<Bytes> {
+        self.bytes = 0;
+        let events = std::mem::take(&mut self.events);
+        if !self.lines {
+            return events.chunks(1).map(wire::text).collect();
         }
-        std::mem::take(&mut self.frames)
+        let (mut frames, mut rest) = (Vec::new(), events.as_slice());
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fit = rest.iter().take_while(|event| {
+                bytes += event.len();
+                bytes < FRAME
+            });
+            let (together, others) = rest.split_at(fit.count().max(1));
+            frames.push(wire::text(together));
+            rest = others;
+        }
+        frames
     }
 
     /// Whether there is as much as a frame holds.
     fn is_enough(&self) -> bool {
-        self.buffer.len() + self.frames.iter().map(|frame| frame.len()).sum::<usize>() >= FRAME
+        self.bytes >= FRAME
     }
 }
 
@@ -195,23 +180,27 @@ impl Session {
         &self.registered.hub
     }
 
+    fn connection(&self) -> &Arc<Connection> {
+        &self.registered.connection
+    }
+
     fn me(&self) -> &Actor {
-        &self.registered.connection.actor
+        &self.connection().actor
     }
 
     #[expect(clippy::manual_async_fn, reason = "what an `async fn` is given it keeps twice")]
-    fn run(mut self, mut socket: WebSocket) -> impl Future<Output = ()> + Send {
+    fn run(mut self, mut socket: Socket) -> impl Future<Output = ()> + Send {
         async move {
             if let Err(why) = self.serve(&mut socket).await {
                 let (code, reason) = why.code();
                 tracing::debug!(user = %self.me().user, code, reason, "a socket is closed");
-                wire::farewell(&mut socket, why).await;
+                socket.farewell(why).await;
             }
         }
     }
 
     /// What comes before the client has said anything.
-    async fn begin(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+    async fn begin(&mut self, socket: &mut Socket) -> Result<(), Closing> {
         // The login may have ended between its check and now; from here on the hub tells.
         match self.chat.actor(self.me().login).await {
             Ok(Some(_)) => {}
@@ -227,7 +216,8 @@ impl Session {
 
     /// Until the client goes (`Ok`), or the server ends it. What a socket seldom does is boxed, here and in what this calls: an idle
     /// one, as most are, keeps no room for it.
-    async fn serve(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+    async fn serve(&mut self, socket: &mut Socket) -> Result<(), Closing> {
+        self.connection().begin(self.lines);
         Box::pin(self.begin(socket)).await?;
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
         let connection = Arc::clone(&self.registered.connection);
@@ -246,16 +236,10 @@ impl Session {
         let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
         tokio::pin!(alarm);
         let mut deaf = false;
-        let mut turns = 0_u32;
         loop {
-            // What waits is told first, which is what a socket does most: to listen again before that would cost as much as telling.
-            // But now and then who speaks is heard first, and the time is looked at, however much there is to tell.
-            turns = turns.wrapping_add(1);
-            let tells_first = !turns.is_multiple_of(HEARD_AFTER);
             tokio::select! {
-                biased;
-                () = connection.woken(), if tells_first => self.flush(socket).await?,
-                frame = wire::hear(socket), if !deaf => {
+                () = connection.woken() => self.flush(socket).await?,
+                frame = socket.hear(), if !deaf => {
                     let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
@@ -286,136 +270,111 @@ impl Session {
                     if program && ask <= now {
                         ask = now + quiet;
                         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
-                        timeout(patience, wire::say(socket, Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)??;
+                        timeout(patience, socket.say(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)??;
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
-                () = connection.woken(), if !tells_first => self.flush(socket).await?,
             }
         }
     }
 
-    /// Writes what waits.
-    async fn flush(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
-        let connection = Arc::clone(&self.registered.connection);
-        let taken = connection.take();
-        let mut out = Outgoing::new(self.lines);
-        let mut behind = taken.behind;
-        if self.greeted {
-            for event in taken.events {
-                behind |= !self.pass(event, &mut out);
-            }
-        } else {
-            // Before the welcome nothing of a log goes out; what was handed over is in what the welcome reads.
-            for event in taken.events {
-                if let Waiting::Beside(json) = event {
-                    out.add(json);
-                }
+    /// Sends what waits, or does what it waits for.
+    async fn flush(&mut self, socket: &mut Socket) -> Result<(), Closing> {
+        loop {
+            match self.connection().uncork() {
+                Left::Nothing => return Ok(()),
+                Left::Flushing => self.flushed(socket).await?,
+                Left::CatchingUp => Box::pin(self.catch_up(socket)).await?,
+                Left::Closing(why) => return Err(why),
             }
         }
-        if behind && self.greeted {
-            self.chat.metrics().resynced.inc();
-            Box::pin(self.catch_up(socket, &mut out)).await?;
-        }
-        self.send(socket, out.take()).await?;
-        taken.closing.map_or(Ok(()), Err)
     }
 
-    async fn send(&self, socket: &mut WebSocket, frames: Vec<Utf8Bytes>) -> Result<(), Closing> {
-        let mut woken = false;
-        let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
+    /// Sends frames; returns when they are gone.
+    async fn send(&self, socket: &mut Socket, frames: Vec<Bytes>) -> Result<(), Closing> {
         for frame in frames {
-            let connection = &self.registered.connection;
-            let sending = wire::say(socket, Frame::Text(frame));
-            // Nearly always a frame is gone at once: only then not is there a timer.
-            let late = async { sleep(patience).await };
-            tokio::pin!(sending, late);
-            loop {
-                tokio::select! {
-                    biased;
-                    sent = &mut sending => {
-                        sent?;
-                        break;
-                    }
-                    () = &mut late => return Err(Closing::TooSlow),
-                    // While it takes nothing: an ended login still ends it. What else waits is taken afterwards.
-                    () = connection.woken() => {
-                        woken = true;
-                        if let Some(why) = connection.closing() {
-                            return Err(why);
-                        }
-                    }
-                }
+            if !socket.send([frame]) {
+                self.flushed(socket).await?;
             }
-        }
-        // What woke it meanwhile is looked at next.
-        if woken {
-            self.registered.connection.wake();
         }
         Ok(())
     }
 
-    /// Lets an event out if it is the one after its room's cursor; false when something before it is missing.
-    fn pass(&mut self, event: Waiting, out: &mut Outgoing) -> bool {
-        match event {
-            Waiting::Beside(json) => out.add(json),
-            Waiting::Log { room, seq, json, last } => {
-                match self.cursors.get_mut(&room) {
-                    Some(cursor) if seq <= *cursor => return true,
-                    Some(cursor) if seq == cursor.next() => *cursor = seq,
-                    Some(_) => return false,
-                    // The first of a room that this person has just joined, by whichever door.
-                    None => {
-                        self.cursors.insert(room, seq);
-                    }
+    /// Returns when what was sent is gone.
+    async fn flushed(&self, socket: &mut Socket) -> Result<(), Closing> {
+        let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
+        let (connection, mut woken) = (self.connection(), false);
+        let (flushed, late) = (socket.flush(), sleep(patience));
+        tokio::pin!(flushed, late);
+        loop {
+            // While it takes nothing: an ended login still ends it. What else waits is sent afterwards.
+            if let Some(why) = connection.closing() {
+                return Err(why);
+            }
+            tokio::select! {
+                biased;
+                flushed = &mut flushed => {
+                    flushed?;
+                    break;
                 }
-                if last {
-                    self.cursors.remove(&room);
-                }
-                out.add(json);
+                () = &mut late => return Err(Closing::TooSlow),
+                () = connection.woken() => woken = true,
             }
         }
-        true
+        // What woke it meanwhile is looked at next.
+        if woken {
+            connection.wake();
+        }
+        Ok(())
     }
 
     /// Reads what is missing, of every room: who is a member of what, and from each cursor to the log's end.
-    async fn catch_up(&mut self, socket: &mut WebSocket, out: &mut Outgoing) -> Result<(), Closing> {
+    async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Closing> {
+        self.connection().cork();
+        self.chat.metrics().resynced.inc();
+        let mut out = Outgoing::new(self.lines);
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
         }
         let rooms = self.chat.joined(user).await?;
-        let mut parted: Vec<RoomId> = self.cursors.keys().copied().collect();
+        let mut parted: Vec<RoomId> = self.connection().cursors(|cursors| cursors.keys().copied().collect());
         parted.retain(|id| !rooms.iter().any(|row| row.id == *id));
         for row in &rooms {
             let slug = row.slug().map_err(fault)?;
             // A room joined meanwhile: from the join on.
-            let cursor = self.cursors.get(&row.id).copied().unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1));
-            self.replay(socket, row.id, &slug, cursor, row.last(), out).await?;
+            let cursor = self.connection().cursors(|cursors| cursors.get(&row.id).copied());
+            let cursor = cursor.unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1));
+            self.replay(socket, row.id, &slug, cursor, row.last(), &mut out).await?;
             self.slugs.insert(slug, row.id);
         }
         for id in parted {
-            self.cursors.remove(&id);
-            self.hub().unlisten(&self.registered.connection, id);
+            self.connection().cursors(|cursors| cursors.remove(&id));
+            self.hub().unlisten(self.connection(), id);
             if let Some(event) = self.chat.parting(id, user).await? {
                 out.add(json(&event));
             }
         }
-        Ok(())
+        self.send(socket, out.take()).await
+    }
+
+    /// What the client has of a room, from now on.
+    fn know(&self, room: RoomId, seq: Seq) {
+        self.connection().cursors(|cursors| cursors.insert(room, seq));
     }
 
     /// What the room's log says after `cursor` to `to`; or [`Event::Limited`] where that is too much. It is sent as it is read, so that
     /// who does not take it makes the server hold a [`PIECE`] of it.
     async fn replay(
         &mut self,
-        socket: &mut WebSocket,
+        socket: &mut Socket,
         room: RoomId,
         slug: &Slug,
         cursor: Seq,
         to: Seq,
         out: &mut Outgoing,
     ) -> Result<(), Closing> {
-        self.cursors.insert(room, cursor.max(to));
+        self.know(room, cursor.max(to));
         if cursor >= to {
             return Ok(());
         }
@@ -461,12 +420,14 @@ impl Session {
     }
 
     /// Sends what is on its way, if it is enough for a frame.
-    async fn send_enough(&self, socket: &mut WebSocket, out: &mut Outgoing) -> Result<(), Closing> {
+    async fn send_enough(&self, socket: &mut Socket, out: &mut Outgoing) -> Result<(), Closing> {
         if out.is_enough() { self.send(socket, out.take()).await } else { Ok(()) }
     }
 
     fn tell(&self, event: &Event) {
-        self.registered.connection.tell(event);
+        let mut deliveries = Deliveries::default();
+        deliveries.tell(self.connection(), event);
+        deliveries.send();
     }
 
     fn refuse(&self, room: Option<&Slug>, why: Refusal) {
@@ -474,9 +435,9 @@ impl Session {
         self.tell(&Event::Error { id: None, room: room.cloned(), why, message });
     }
 
-    async fn command(&mut self, socket: &mut WebSocket, text: &str) -> Result<(), Closing> {
+    async fn command(&mut self, socket: &mut Socket, text: &str) -> Result<(), Closing> {
         if let Some(room) = self.purpose.room.as_ref().filter(|_| !text.starts_with('{')) {
-            let reply = Reply::Connection(Arc::clone(&self.registered.connection));
+            let reply = Reply::Connection(Arc::clone(self.connection()));
             self.chat.send_with(self.me(), room, Uuid::now_v7(), text.to_owned(), reply).await;
             return Ok(());
         }
@@ -500,7 +461,7 @@ impl Session {
             }
             Command::Ping => self.tell(&Event::Pong),
             Command::Send { room, id, text } => {
-                let reply = Reply::Connection(Arc::clone(&self.registered.connection));
+                let reply = Reply::Connection(Arc::clone(self.connection()));
                 self.chat.send_with(&actor, &room, id, text, reply).await;
             }
             Command::Read { room, seq } => {
@@ -539,11 +500,12 @@ impl Session {
             }
         }
         let room = room.and_then(|slug| self.slugs.get(slug).map(|id| (*id, slug)));
-        self.hub().look(&self.registered.connection, room);
+        self.hub().look(self.connection(), room);
     }
 
     /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named.
-    async fn hello(&mut self, socket: &mut WebSocket, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<(), Closing> {
+    async fn hello(&mut self, socket: &mut Socket, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<(), Closing> {
+        self.connection().cork();
         let user = self.me().user;
         for room in self.chat.joined_ids(user).await? {
             self.registered.listen(room);
@@ -558,7 +520,7 @@ impl Session {
             build: self.build.to_string(),
             rooms: states,
         }));
-        self.cursors.clear();
+        self.connection().cursors(BTreeMap::clear);
         self.slugs.clear();
         for CountedRow { room: row, .. } in &rooms {
             let slug = row.slug().map_err(fault)?;
@@ -568,12 +530,10 @@ impl Session {
                 Some(seq) if epoch != Some(self.chat.epoch()) || *seq > last => {
                     self.chat.metrics().limited.inc();
                     out.add(json(&Event::Limited { room: slug.clone(), from: Seq(1), to: last }));
-                    self.cursors.insert(row.id, last);
+                    self.know(row.id, last);
                 }
                 Some(seq) => self.replay(socket, row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
-                None => {
-                    self.cursors.insert(row.id, last);
-                }
+                None => self.know(row.id, last),
             }
             self.slugs.insert(slug, row.id);
         }
@@ -581,9 +541,10 @@ impl Session {
         for (slug, _) in named.iter().filter(|(slug, _)| !self.slugs.contains_key(slug)) {
             self.refuse(Some(slug), Refusal::NotMember);
         }
-        self.greeted = true;
-        self.registered.connection.greet();
-        self.send(socket, out.take()).await
+        self.send(socket, out.take()).await?;
+        // What was handed over meanwhile comes after the welcome.
+        self.connection().greet();
+        self.flush(socket).await
     }
 }
 

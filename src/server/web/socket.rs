@@ -1,5 +1,7 @@
 //! `GET /ws`: who may open a socket. Everything is checked before the upgrade.
 
+use std::sync::Arc;
+
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::header;
@@ -13,6 +15,7 @@ use crate::protocol::Refusal;
 use crate::server::chat::{self, Actor};
 use crate::server::live::socket::Purpose;
 use crate::server::store::rooms::NEWCOMERS;
+use crate::server::stream::Outbound;
 
 /// What a client that cannot set headers puts into the address. It stands in no log of ours; where a proxy writes one, a ticket
 /// is worth nothing any more by then.
@@ -60,7 +63,8 @@ async fn checked(app: &App, parts: &mut Parts, room: Option<String>) -> Result<R
     if let Some(room) = &room {
         app.chat.enter(&actor, room).await?;
     }
-    app.sockets.upgrade(upgrade, actor, Purpose { room, program })
+    let out = parts.extensions.remove::<Arc<Outbound>>().ok_or(Refusal::BadRequest)?;
+    app.sockets.upgrade(upgrade, out, actor, Purpose { room, program })
 }
 
 /// Who asks, and whether that is a program. What was meant to be shown is what counts: a token that is worth nothing is not made up
