@@ -20,7 +20,7 @@ use crate::server::metrics::Metrics;
 use crate::server::store::accounts::NewAccount;
 use crate::server::store::notices::{self, Notice};
 use crate::server::store::rooms::{self, By, NEWCOMERS, NewRoom, Turn};
-use crate::server::store::{Conn, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
+use crate::server::store::{Conn, Kept, RoomId, Store, StoreError, UserId, accounts, append, back, release, savepoint};
 
 /// Changes that may wait for the writer; whoever brings more waits to hand them over.
 const QUEUE: usize = 4096;
@@ -256,11 +256,13 @@ pub(super) fn start(
 }
 
 async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
+    let mut kept = Kept::default();
     loop {
         let mut batch = Vec::new();
         let changes = match timeout(PAUSE, queue.recv_many(&mut batch, BATCH)).await {
             Ok(changes) => changes,
             Err(_) => {
+                kept.release();
                 writer.tidy().await;
                 queue.recv_many(&mut batch, BATCH).await
             }
@@ -268,7 +270,7 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
         if changes == 0 {
             return;
         }
-        writer.write(batch).await;
+        writer.write(batch, &mut kept).await;
     }
 }
 
@@ -318,14 +320,14 @@ impl Writer {
         }
     }
 
-    async fn write(&self, batch: Vec<Write>) {
-        match self.commit(&batch).await {
+    async fn write(&self, batch: Vec<Write>, kept: &mut Kept) {
+        match self.commit(&batch, kept).await {
             // What one change cannot have must not sink the others: each on its own.
             Err(error) if batch.len() > 1 && !error.is_away() && !error.is_full() => {
                 tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
                 for change in batch {
                     let alone = vec![change];
-                    let outcome = self.commit(&alone).await.map_err(fault);
+                    let outcome = self.commit(&alone, kept).await.map_err(fault);
                     self.tell(alone, outcome).await;
                 }
             }
@@ -337,13 +339,14 @@ impl Writer {
         let _nobody_is_left = self.told.send((batch, outcome)).await;
     }
 
-    async fn commit(&self, batch: &[Write]) -> Result<Written, StoreError> {
+    async fn commit(&self, batch: &[Write], kept: &mut Kept) -> Result<Written, StoreError> {
         let mut tries = 1;
         loop {
             let start = Instant::now();
-            match self.transact(batch).await {
+            match self.transact(batch, kept).await {
                 Err(error) if error.is_collision() && tries < TRIES => tries += 1,
                 Err(error) => {
+                    kept.release();
                     self.metrics.failures.inc();
                     return Err(error);
                 }
@@ -356,13 +359,13 @@ impl Writer {
         }
     }
 
-    async fn transact(&self, batch: &[Write]) -> Result<Written, StoreError> {
+    async fn transact(&self, batch: &[Write], kept: &mut Kept) -> Result<Written, StoreError> {
         let mut written = Written::default();
         if batch.iter().all(|change| matches!(change, Write::Flush(_))) {
             written.outcomes.extend(batch.iter().map(|_| Ok(Done::Other)));
             return Ok(written);
         }
-        let mut tx = self.store.write().await?;
+        let mut tx = self.store.write_next(kept).await?;
         let conn = &mut tx.conn();
         let mut rest = batch;
         // In the order of arrival: runs of messages together, everything else by itself.

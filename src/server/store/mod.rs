@@ -123,7 +123,19 @@ pub enum Either<S, P> {
 }
 
 /// A transaction.
-pub type Tx = Either<sqlite::Transaction, sqlx::Transaction<'static, Postgres>>;
+pub type Tx<'c> = Either<sqlite::Transaction, sqlx::Transaction<'c, Postgres>>;
+
+/// What a task that writes one transaction after the other keeps between them. (A pool asks a connection that it hands out whether it
+/// is alive, and one that it takes back: two trips to PostgreSQL for each transaction.)
+#[derive(Debug, Default)]
+pub struct Kept(Option<PoolConnection<Postgres>>);
+
+impl Kept {
+    /// Keeps nothing: in a pause, and after a failure.
+    pub fn release(&mut self) {
+        self.0 = None;
+    }
+}
 
 /// A connection of a pool, outside a transaction.
 pub type Reader = Either<sqlite::Reader, PoolConnection<Postgres>>;
@@ -141,7 +153,7 @@ impl Reader {
     }
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The connection of this transaction.
     pub fn conn(&mut self) -> Conn<'_> {
         match self {
@@ -235,11 +247,24 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn write(&self) -> Result<Tx, StoreError> {
+    pub async fn write(&self) -> Result<Tx<'static>, StoreError> {
         Ok(match &self.pools {
             Pools::Sqlite(sqlite) => Either::Sqlite(sqlite.begin().await?),
             Pools::Postgres(pool) => Either::Postgres(pool.begin().await?),
         })
+    }
+
+    /// As [`Store::write`], on the connection that is kept.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; the connection may be broken then, as after any other failure, and is to be released.
+    pub async fn write_next<'k>(&self, kept: &'k mut Kept) -> Result<Tx<'k>, StoreError> {
+        let Pools::Postgres(pool) = &self.pools else { return self.write().await };
+        let connection = match kept.0.take() {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
+        Ok(Either::Postgres(kept.0.insert(connection).begin().await?))
     }
 
     /// What a database puts off until there is nothing else to do; for the one task that [writes](Store::waits).
