@@ -11,6 +11,9 @@ BUILD = tools=$$(scripts/setup build) && export PATH="$$tools:$$PATH"
 # The program for the container: one file, for this machine's kind of processor.
 MUSL = $(shell uname -m)-unknown-linux-musl
 STATIC = target/$(MUSL)/release/snug
+# What the program is made of, folders too (something may go). While none of it is newer nothing is built: each build writes the
+# browser's files anew, and a program that holds them would be compiled again for that.
+SOURCES = $(shell find src style public migrations .cargo scripts/setup Cargo.toml Cargo.lock rust-toolchain.toml)
 TEST = tools=$$(scripts/setup test) && export PATH="$$tools:$$PATH"
 
 .PHONY: help
@@ -26,12 +29,16 @@ watch: ## Serve, and rebuild and reload at each change.
 	$(BUILD) && cargo leptos watch
 
 .PHONY: release
-release: ## Build the program, with the browser's code inside: target/release/snug.
+release: target/release/snug ## Build the program, with the browser's code inside: target/release/snug.
+target/release/snug: $(SOURCES)
 	$(BUILD) && cargo leptos build --release --precompress
+	touch $@
 
 .PHONY: static
-static: ## Build the program so that it needs nothing of a system, as the container has it.
+static: $(STATIC) ## Build the program so that it needs nothing of a system, as the container has it.
+$(STATIC): $(SOURCES)
 	tools=$$(scripts/setup static) && export PATH="$$tools:$$PATH" && LEPTOS_BIN_TARGET_TRIPLE=$(MUSL) cargo leptos build --release --precompress
+	touch $@
 
 .PHONY: container
 container: static ## Try what the container holds, in an empty root, as nobody.
