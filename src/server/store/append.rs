@@ -2,6 +2,8 @@
 //! statements serve any number of messages. On SQLite, where a statement costs no trip, each message has its own: prepared once,
 //! it costs less than taking JSON apart.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::query::{FromRow, Row};
@@ -71,33 +73,53 @@ pub async fn examine(conn: &mut Conn<'_>, wanted: &[Wanted<'_>]) -> Result<Vec<F
         }
         Either::Postgres(conn) => {
             let slugs: Vec<_> = wanted.iter().map(|w| w.room.as_str()).collect();
-            sqlx::query("SELECT 1 FROM rooms WHERE slug = ANY ($1::text[]) ORDER BY id FOR UPDATE")
-                .bind(&slugs)
-                .execute(&mut **conn)
-                .await?;
+            // Who waits for a lock is given the row as it is afterwards.
+            let rooms = sqlx::query(
+                "SELECT slug, id, last_seq, closed_at IS NOT NULL, kind = 'public'
+                 FROM rooms WHERE slug = ANY ($1::text[]) ORDER BY id FOR UPDATE",
+            )
+            .bind(&slugs)
+            .fetch_all(&mut **conn)
+            .await?;
+            let rooms = rooms.iter().map(|row| {
+                let (slug, id, last_seq, closed, public) = FromRow::from_row(&mut Row::postgres(row))?;
+                Ok((slug, (id, last_seq, closed, public)))
+            });
+            let rooms: HashMap<String, (RoomId, i64, bool, bool)> = rooms.collect::<Result<_, StoreError>>()?;
+            let rooms: Vec<_> = slugs.iter().map(|slug| rooms.get(*slug)).collect();
             // A statement of its own: it sees what was committed while waiting for the locks. Each row is looked up by itself
             // (a LATERAL with a LIMIT is not joined otherwise): the plan is kept, and one that is made while the tables are small
             // would go through all of them for every batch when they have grown.
             let rows = sqlx::query(
-                "SELECT r.id AS room_id, r.last_seq, r.closed_at IS NOT NULL AS closed,
-                        (r.kind = 'public' OR m.user_id IS NOT NULL) IS TRUE AS visible, m.user_id IS NOT NULL AS member,
-                        d.room_id AS there_room, d.seq AS there_seq, d.text AS there_text
-                 FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS w(room, author_id, id, key)
-                 LEFT JOIN LATERAL (SELECT id, last_seq, closed_at, kind FROM rooms WHERE slug = w.room LIMIT 1) r ON TRUE
+                "SELECT m.user_id IS NOT NULL AS member, d.room_id, d.seq, d.text
+                 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS w(room_id, author_id, id, key)
                  LEFT JOIN LATERAL (
-                   SELECT user_id FROM members WHERE room_id = r.id AND user_id = w.author_id AND until_seq IS NULL LIMIT 1
+                   SELECT user_id FROM members WHERE room_id = w.room_id AND user_id = w.author_id AND until_seq IS NULL LIMIT 1
                  ) m ON TRUE
                  LEFT JOIN LATERAL (
                    SELECT room_id, seq, text FROM messages WHERE author_id = w.author_id AND id = w.id LIMIT 1
                  ) d ON TRUE
                  ORDER BY w.key",
             )
-            .bind(&slugs)
+            .bind(rooms.iter().map(|room| room.map(|(id, ..)| id.0)).collect::<Vec<_>>())
             .bind(wanted.iter().map(|w| w.author.0).collect::<Vec<_>>())
             .bind(wanted.iter().map(|w| w.id).collect::<Vec<_>>())
             .fetch_all(&mut **conn)
             .await?;
-            rows.iter().map(|row| Finding::from_row(&mut Row::postgres(row))).collect()
+            let find = |(row, room): (_, Option<&(RoomId, i64, bool, bool)>)| {
+                let (member, there_room, there_seq, there_text) = FromRow::from_row(&mut Row::postgres(row))?;
+                Ok(Finding {
+                    room_id: room.map(|(id, ..)| *id),
+                    last_seq: room.map(|(_, last_seq, ..)| *last_seq),
+                    closed: room.is_some_and(|(_, _, closed, _)| *closed),
+                    visible: member || room.is_some_and(|(.., public)| *public),
+                    member,
+                    there_room,
+                    there_seq,
+                    there_text,
+                })
+            };
+            rows.iter().zip(rooms).map(find).collect()
         }
     }
 }
