@@ -240,9 +240,11 @@ pub struct Connection {
     out: Arc<Outbound>,
     queue: Mutex<Queue>,
     queue_bytes: usize,
-    /// Someone is about to look into the queue: its task, which is woken for it, or who has put something there. Only ever swapped, so
-    /// that who finds it set knows that what they put there before will be seen.
+    /// Someone who has put something into the queue is about to [deliver](Self::deliver) it. Only ever swapped, so that who finds it
+    /// set knows that what they put there before will be seen.
     due: AtomicBool,
+    /// Its task is to look into the queue; nobody but the task takes that back.
+    awake: AtomicBool,
     /// Only its task waits for that, so one waker is enough.
     waker: AtomicWaker,
     /// The rooms that it hears, as the hub has it; none when it is gone and hears nothing any more.
@@ -271,6 +273,7 @@ impl Connection {
             queue: Mutex::new(queue),
             queue_bytes,
             due: AtomicBool::new(false),
+            awake: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             rooms: Mutex::new(Some(Vec::new())),
             greeted: AtomicBool::new(false),
@@ -323,13 +326,15 @@ impl Connection {
     fn push(&self, waiting: Waiting) -> bool {
         let mut queue = lock(&self.queue);
         let (bytes, log) = (waiting.bytes(), matches!(waiting, Waiting::Log { .. }));
+        let mut ends = false;
         let mut fits = queue.bytes + bytes <= self.queue_bytes;
         if !fits {
             queue.waiting.retain(|waiting| matches!(waiting, Waiting::Beside(_)));
             queue.bytes = queue.waiting.iter().map(Waiting::bytes).sum();
             queue.behind = true;
             fits = queue.bytes + bytes <= self.queue_bytes;
-            if !fits && !log {
+            ends = !fits && !log;
+            if ends {
                 queue.closing.get_or_insert(Closing::TooSlow);
             }
         }
@@ -338,6 +343,9 @@ impl Connection {
             queue.waiting.push_back(waiting);
         }
         drop(queue);
+        if ends {
+            self.wake();
+        }
         !self.due.swap(true, Ordering::AcqRel)
     }
 
@@ -394,19 +402,19 @@ impl Connection {
 
     /// Makes its task look into the queue.
     pub(super) fn wake(&self) {
-        self.due.swap(true, Ordering::AcqRel);
+        self.awake.store(true, Ordering::Release);
         self.waker.wake();
     }
 
     /// Returns when its task has to look into the queue, or soon after. For its task alone: of two that wait, one may wait for ever.
     pub(super) async fn woken(&self) {
         poll_fn(|cx| {
-            if self.due.swap(false, Ordering::AcqRel) {
+            if self.awake.swap(false, Ordering::Acquire) {
                 return Poll::Ready(());
             }
             self.waker.register(cx.waker());
             // What came before it was registered woke nobody.
-            if self.due.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+            if self.awake.swap(false, Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -571,6 +579,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn its_task_hears_of_the_end_whoever_delivers_meanwhile() {
+        for corked in [false, true] {
+            let (connection, _stream, _client) = greeted(10_000, true, 0).await;
+            if corked {
+                connection.cork();
+            }
+            let mut deliveries = Deliveries::default();
+            deliveries.add(&connection, run(1, 1));
+            connection.close(Closing::LoginEnded);
+            deliveries.send();
+            connection.woken().await;
+            assert_eq!(connection.uncork(), Left::Closing(Closing::LoginEnded));
+        }
+    }
+
+    #[tokio::test]
     async fn too_much_of_a_log_is_dropped_whole_and_answers_are_kept() {
         let (connection, _stream, mut client) = greeted(2000, true, 0).await;
         connection.cork();
@@ -590,6 +614,7 @@ mod tests {
         let mut deliveries = Deliveries::default();
         (0..1000).for_each(|_| deliveries.tell(&connection, &Event::Pong));
         deliveries.send();
+        connection.woken().await;
         assert_eq!(connection.closing(), Some(Closing::TooSlow));
         assert!(lock(&connection.queue).waiting.iter().map(Waiting::bytes).sum::<usize>() <= 2000);
     }
