@@ -103,7 +103,12 @@ impl Outbound {
 
     /// No frame that is sent from now on goes out: the stream says the last word.
     pub fn end(&self) {
-        self.queue().ended = true;
+        let mut queue = self.queue();
+        queue.ended = true;
+        // What waits for the rest of something that was written would come after that, and after what is written next.
+        if queue.midway {
+            queue.frames.clear();
+        }
     }
 
     /// Writes by `write` what was given to the stream, `length` bytes, after the frames that wait, unless they wait for its own rest.
@@ -116,9 +121,16 @@ impl Outbound {
         loop {
             ready!(self.tcp.as_ref().poll_write_ready(cx))?;
             let mut queue = self.queue();
-            if !queue.midway && !queue.flush(self.tcp.as_ref())? {
-                // Not ready any more: whom to wake is noted by asking again.
-                continue;
+            if !queue.midway {
+                match queue.flush(self.tcp.as_ref()) {
+                    Ok(true) => {}
+                    // Not ready any more: whom to wake is noted by asking again.
+                    Ok(false) => continue,
+                    Err(error) => {
+                        queue.give_up();
+                        return Poll::Ready(Err(error));
+                    }
+                }
             }
             match write(self.tcp.as_ref()) {
                 Ok(written) => {
@@ -126,7 +138,10 @@ impl Outbound {
                     return Poll::Ready(Ok(written));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => {
+                    queue.give_up();
+                    return Poll::Ready(Err(error));
+                }
             }
         }
     }
@@ -135,9 +150,16 @@ impl Outbound {
         loop {
             {
                 let mut queue = self.queue();
-                // What is left of what was written is the writer's to bring.
-                if queue.midway || queue.flush(self.tcp.as_ref())? {
-                    return Poll::Ready(Ok(()));
+                // Who flushes has written all that it had. If a part of that never came here, the client cannot make sense of what
+                // follows. (hyper hands a connection over without what it has not written yet.)
+                let flushed = if queue.midway { Err(io::ErrorKind::BrokenPipe.into()) } else { queue.flush(self.tcp.as_ref()) };
+                match flushed {
+                    Ok(true) => return Poll::Ready(Ok(())),
+                    Ok(false) => {}
+                    Err(error) => {
+                        queue.give_up();
+                        return Poll::Ready(Err(error));
+                    }
                 }
             }
             ready!(self.tcp.as_ref().poll_write_ready(cx))?;
@@ -178,8 +200,7 @@ impl Queue {
 
     /// There is nobody to take anything, which reading from the stream will say.
     fn give_up(&mut self) -> bool {
-        self.frames = VecDeque::new();
-        self.ended = true;
+        *self = Self { ended: true, ..Self::default() };
         true
     }
 }
@@ -222,7 +243,11 @@ impl Drop for Stream {
         if self.given_up {
             // The kernel forgets what waits for the client, too, which it would keep for minutes.
             let _kept = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-        } else if rustix::io::ioctl_fionread(tcp).is_ok_and(|unread| unread > 0)
+            return;
+        }
+        // Said here: someone may still have the way to the client for a moment.
+        let _gone = SockRef::from(tcp).shutdown(Shutdown::Write);
+        if rustix::io::ioctl_fionread(tcp).is_ok_and(|unread| unread > 0)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(hear_out(inbound));
@@ -230,12 +255,10 @@ impl Drop for Stream {
     }
 }
 
-/// Says that nothing more comes, and reads until the client has heard it and hangs up.
+/// Reads until the client, which has been told that nothing more comes, has heard it and hangs up.
 async fn hear_out(inbound: OwnedReadHalf) {
     let (patience, most) = HEARD_OUT;
-    if SockRef::from(inbound.as_ref()).shutdown(Shutdown::Write).is_ok() {
-        let _gone_or_late = timeout(patience, copy(&mut inbound.take(most), &mut sink())).await;
-    }
+    let _gone_or_late = timeout(patience, copy(&mut inbound.take(most), &mut sink())).await;
 }
 
 impl AsyncRead for Stream {
@@ -327,6 +350,46 @@ mod tests {
             assert_eq!(number, std::mem::replace(&mut next[usize::from(sender)], number + 1));
         }
         writer.await.unwrap();
+    }
+
+    /// Writes until the kernel takes only a part.
+    async fn write_a_part(stream: &mut Stream) {
+        loop {
+            let bytes = [0; 100_000];
+            let written = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, &bytes)).await.unwrap();
+            if written < bytes.len() {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_flushes_without_having_written_all_has_lost_the_client() {
+        let (mut stream, _client) = pair().await;
+        let out = stream.outbound();
+        write_a_part(&mut stream).await;
+        assert!(!out.send([frame(1, 0, 10).into()]), "nothing goes before the rest");
+        assert_eq!(stream.flush().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(out.send([frame(1, 1, 10).into()]), "and nobody waits for one who is lost");
+    }
+
+    #[tokio::test]
+    async fn after_the_end_nothing_follows_what_the_stream_was_about_to_write() {
+        let (mut stream, mut client) = pair().await;
+        let out = stream.outbound();
+        write_a_part(&mut stream).await;
+        out.send([frame(7, 0, 10).into()]);
+        out.end();
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        stream.write_all(&[1]).await.unwrap();
+        stream.flush().await.unwrap();
+        drop((stream, out));
+        let all = reading.await.unwrap();
+        assert_eq!((all.last(), all.contains(&7)), (Some(&1), false));
     }
 
     #[tokio::test]

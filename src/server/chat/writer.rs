@@ -274,8 +274,7 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
     }
 }
 
-/// Tells the hub and whoever waits what has been written, while the writer writes the next batch: on SQLite that has a thread of its
-/// own, from which waking the tasks of hundreds of connections costs more than from one of theirs. What several batches have for a
+/// Tells the hub and whoever waits what has been written, while the writer writes the next batch. What several batches have for a
 /// connection goes out together.
 async fn tell(hub: Hub, metrics: Metrics, mut told: mpsc::Receiver<Told>) {
     let mut batches = Vec::new();
@@ -345,6 +344,8 @@ impl Writer {
             let start = Instant::now();
             match self.transact(batch, kept).await {
                 Err(error) if error.is_collision() && tries < TRIES => tries += 1,
+                // The database was started anew since the batch before: nothing of this one has reached it.
+                Err(error) if error.is_away() && kept.was_stale() => kept.release(),
                 Err(error) => {
                     kept.release();
                     self.metrics.failures.inc();

@@ -185,16 +185,16 @@ impl Queue {
         }
         match self.closing {
             _ if !sent => Left::Flushing,
-            _ if self.behind && greeted => Left::CatchingUp,
             Some(why) => Left::Closing(why),
+            None if self.behind && greeted => Left::CatchingUp,
             None => Left::Nothing,
         }
     }
 
-    /// Takes about a [`FRAME`] of what waits.
+    /// Takes a [`FRAME`] of what waits, or one that is larger.
     fn next(&mut self, greeted: bool) -> impl Iterator<Item = Bytes> + use<> {
         let (mut first, mut more, mut bytes) = (None, Vec::new(), 0);
-        while bytes < FRAME
+        while self.waiting.front().is_some_and(|next| bytes == 0 || bytes + next.bytes() <= FRAME)
             && let Some(waiting) = self.waiting.pop_front()
         {
             self.bytes -= waiting.bytes();

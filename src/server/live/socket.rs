@@ -32,6 +32,9 @@ use crate::server::stream::Outbound;
 /// Events of a log that are read at once: half a MiB, when all are as long as a text may be by default.
 const PIECE: i64 = 32;
 
+/// How often a socket waits for a client that is slow before it looks whether that has said something.
+const ROUNDS: u32 = 8;
+
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
 
@@ -217,6 +220,10 @@ impl Session {
     /// Until the client goes (`Ok`), or the server ends it. What a socket seldom does is boxed, here and in what this calls: an idle
     /// one, as most are, keeps no room for it.
     async fn serve(&mut self, socket: &mut Socket) -> Result<(), Closing> {
+        if !socket.send([]) {
+            // The answer to the upgrade has not left whole, and never will.
+            return Ok(());
+        }
         self.connection().begin(self.lines);
         Box::pin(self.begin(socket)).await?;
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
@@ -278,9 +285,10 @@ impl Session {
         }
     }
 
-    /// Sends what waits, or does what it waits for.
+    /// Sends what waits, or does what it waits for; but not for ever, to a client that takes less than there is to tell: it has something
+    /// to say, too.
     async fn flush(&mut self, socket: &mut Socket) -> Result<(), Closing> {
-        loop {
+        for _ in 0..ROUNDS {
             match self.connection().uncork() {
                 Left::Nothing => return Ok(()),
                 Left::Flushing => self.flushed(socket).await?,
@@ -288,6 +296,8 @@ impl Session {
                 Left::Closing(why) => return Err(why),
             }
         }
+        self.connection().wake();
+        Ok(())
     }
 
     /// Sends frames; returns when they are gone.

@@ -128,12 +128,24 @@ pub type Tx<'c> = Either<sqlite::Transaction, sqlx::Transaction<'c, Postgres>>;
 /// What a task that writes one transaction after the other keeps between them. (A pool asks a connection that it hands out whether it
 /// is alive, and one that it takes back: two trips to PostgreSQL for each transaction.)
 #[derive(Debug, Default)]
-pub struct Kept(Option<PoolConnection<Postgres>>);
+pub struct Kept {
+    connection: Option<PoolConnection<Postgres>>,
+    /// A transaction has begun on it since it was last asked for one.
+    begun: bool,
+    /// It had been kept when it was last asked for one.
+    before: bool,
+}
 
 impl Kept {
     /// Keeps nothing: in a pause, and after a failure.
     pub fn release(&mut self) {
-        self.0 = None;
+        self.connection = None;
+    }
+
+    /// Whether what was kept took no transaction when it was last asked for one: another connection may.
+    #[must_use]
+    pub fn was_stale(&self) -> bool {
+        self.before && !self.begun
     }
 }
 
@@ -260,11 +272,15 @@ impl Store {
     /// As [`Store::write`]; the connection may be broken then, as after any other failure, and is to be released.
     pub async fn write_next<'k>(&self, kept: &'k mut Kept) -> Result<Tx<'k>, StoreError> {
         let Pools::Postgres(pool) = &self.pools else { return self.write().await };
-        let connection = match kept.0.take() {
+        (kept.before, kept.begun) = (kept.connection.is_some(), false);
+        let connection = match kept.connection.take() {
             Some(connection) => connection,
             None => pool.acquire().await?,
         };
-        Ok(Either::Postgres(kept.0.insert(connection).begin().await?))
+        let begin = kept.connection.insert(connection).begin();
+        let tx = timeout(ACQUIRE, begin).await.map_err(|_| StoreError::Busy)??;
+        kept.begun = true;
+        Ok(Either::Postgres(tx))
     }
 
     /// What a database puts off until there is nothing else to do; for the one task that [writes](Store::waits).
