@@ -502,6 +502,8 @@ on_both! {
         bob.post("tea", "the kettle is on").await;
         let mut screen = app.terminal(&ada, &["tea"], USUAL);
         screen.shows("Press Enter to join").await;
+        // Joining goes by the line, which may come after the page.
+        screen.shows("● connected").await;
         screen.press("\r").await;
         screen.shows("the kettle is on").await;
         screen.enter("thank you").await;
