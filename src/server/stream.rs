@@ -76,7 +76,8 @@ impl Outbound {
     }
 
     /// Sends frames; whether all that was ever sent has left. Where not, the rest waits for its stream, and it is on the caller to
-    /// send no more until that is flushed: nothing bounds this queue. A client that has gone takes everything.
+    /// send no more until that is flushed: nothing bounds this queue. Once it is known that the client has gone, or [`end`](Self::end)
+    /// was said, everything counts as gone.
     pub fn send(&self, frames: impl IntoIterator<Item = Bytes>) -> bool {
         let mut queue = self.queue();
         if queue.ended {

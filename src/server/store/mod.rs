@@ -137,7 +137,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Keeps nothing: in a pause, and after a failure.
+    /// Keeps nothing: in a pause, and after a failure that is not a collision, which leaves the connection whole.
     pub fn release(&mut self) {
         self.connection = None;
     }
