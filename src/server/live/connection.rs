@@ -15,14 +15,11 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use super::hub::lock;
-use super::wire;
+use super::wire::{self, FRAME};
 use crate::protocol::{Event, Refusal, Seq};
 use crate::server::chat::Actor;
 use crate::server::store::RoomId;
 use crate::server::stream::Outbound;
-
-/// Bytes that go out together, about.
-pub(super) const FRAME: usize = 64 * 1024;
 
 /// Events that an empty queue keeps room for.
 const KEPT: usize = 4;

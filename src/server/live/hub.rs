@@ -8,9 +8,10 @@ use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 use tokio::sync::OwnedMutexGuard;
 
-use super::connection::{Closing, Connection, Deliveries, FRAME, Run, Waiting};
+use super::connection::{Closing, Connection, Deliveries, Run, Waiting};
 use super::presence::Here;
 use super::tail::Tail;
+use super::wire;
 use crate::protocol::{Event, Presence, Refusal, Seq, Slug};
 use crate::server::chat::Actor;
 use crate::server::config::Settings;
@@ -87,12 +88,8 @@ impl Room {
 /// who listens, so it goes by itself.
 fn together(news: &[News]) -> usize {
     let follows = |pair: &&[News]| pair[0].turn.is_none() && pair[1].turn.is_none() && pair[1].seq == pair[0].seq.next();
-    let mut bytes = news.first().map_or(0, |first| first.json.len());
-    let fits = |pair: &&[News]| {
-        bytes += pair[1].json.len();
-        bytes < FRAME
-    };
-    news.windows(2).take_while(follows).take_while(fits).count() + 1
+    let in_a_row = news.windows(2).take_while(follows).count() + 1;
+    wire::fitting(news.iter().take(in_a_row).map(|item| &item.json))
 }
 
 /// These, which go together; none if there are none.

@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::connection::{Closing, Connection, Deliveries, FRAME, Left};
+use super::connection::{Closing, Connection, Deliveries, Left};
 use super::hub::{Hub, json};
-use super::wire::{self, Socket};
+use super::wire::{self, FRAME, Socket};
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
 use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
@@ -160,12 +160,7 @@ impl Outgoing {
         }
         let (mut frames, mut rest) = (Vec::new(), events.as_slice());
         while !rest.is_empty() {
-            let mut bytes = 0;
-            let fit = rest.iter().take_while(|event| {
-                bytes += event.len();
-                bytes < FRAME
-            });
-            let (together, others) = rest.split_at(fit.count().max(1));
+            let (together, others) = rest.split_at(wire::fitting(rest));
             frames.push(wire::text(together));
             rest = others;
         }

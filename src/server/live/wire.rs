@@ -30,6 +30,19 @@ const WRITE_MAX: usize = 64 * 1024;
 /// How long a close frame may take, and the answer to it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Bytes that go out together, about.
+pub(super) const FRAME: usize = 64 * 1024;
+
+/// How many of the first of some texts go into one frame; at least one.
+pub(super) fn fitting<'t>(texts: impl IntoIterator<Item = &'t Utf8Bytes>) -> usize {
+    let mut bytes = 0;
+    let fits = |text: &&Utf8Bytes| {
+        bytes += text.len();
+        bytes < FRAME
+    };
+    texts.into_iter().take_while(fits).count().max(1)
+}
+
 /// A text frame as a server sends it (RFC 6455, section 5.2): whole, and without a mask. Its text is the `lines`, one a line.
 #[must_use]
 pub fn text<T: Deref<Target = str>>(lines: &[T]) -> Bytes {
@@ -185,6 +198,14 @@ mod tests {
             let sent = "x".repeat(length);
             assert_eq!(read(&text(&[sent.as_str()])).unwrap(), tungstenite::Message::text(sent), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn as_many_go_together_as_fit_and_a_larger_one_goes_alone() {
+        let texts = |lengths: &[usize]| lengths.iter().map(|length| Utf8Bytes::from("x".repeat(*length))).collect::<Vec<_>>();
+        assert_eq!(fitting(&texts(&[FRAME / 2, FRAME / 4, FRAME / 2])), 2);
+        assert_eq!(fitting(&texts(&[2 * FRAME, 1])), 1);
+        assert_eq!(fitting(&texts(&[1, 2, 3])), 3);
     }
 
     #[test]
