@@ -308,7 +308,7 @@ fn number(digits: &[u8]) -> i64 {
 
 /// The command that sends message `index`, which is noted as sent now.
 fn command(shared: &Shared, index: usize, by: usize) -> Vec<u8> {
-    let id = uuid::Uuid::from_u128(rand::random());
+    let id = uuid::Uuid::now_v7();
     let text = format!("~{index:08}~{:x<width$}", "", width = TEXT - 10);
     let command = format!(r#"{{"type":"send","room":"general","id":"{id}","text":"{text}"}}"#);
     let mut sent = shared.sent.borrow_mut();

@@ -184,7 +184,7 @@ impl Talk {
         while Instant::now() < end {
             pace.tick().await;
             let index = self.sent.borrow().len();
-            let id = uuid::Uuid::from_u128(rand::random());
+            let id = uuid::Uuid::now_v7();
             let text = format!("~{index:08}~{:x<width$}", "", width = TEXT - 10);
             let command = format!(r#"{{"type":"send","room":"general","id":"{id}","text":"{text}"}}"#);
             self.sent.borrow_mut().push(nanoseconds(self.began));

@@ -263,6 +263,37 @@ on_both! {
         assert_eq!(ada.log("general").await, before, "what is beyond a room's end is not told");
     }
 
+    async fn an_author_stays_among_the_members_of_the_room(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        ada.post("general", "here").await;
+        let log = ada.log("general").await;
+        app.stop().await;
+        let random = "room_id = (SELECT id FROM rooms WHERE slug = 'random')";
+        for change in ["DELETE FROM members".to_owned(), format!("UPDATE members SET {random}")] {
+            assert!(app.sql(&change).await.is_err(), "{change}");
+        }
+        app.sql("UPDATE members SET role = 'owner'").await.expect("what they may do there can change");
+        app.start_again().await;
+        assert_eq!(ada.log("general").await, log);
+    }
+
+    async fn an_author_has_one_message_with_an_id(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        ada.post("general", "here").await;
+        app.stop().await;
+        let beyond = |id: &str| {
+            format!(
+                "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
+                 SELECT m.room_id, r.last_seq + 1, m.author_id, {id}, 'again', m.at, r.last_seq + 1
+                 FROM messages m JOIN rooms r ON r.id = m.room_id WHERE m.text = 'here'"
+            )
+        };
+        assert!(app.sql(&beyond("m.id")).await.is_err(), "the same id");
+        app.sql(&beyond("m.room_id")).await.expect("another id");
+    }
+
     async fn a_text_comes_back_as_it_was_sent(app: TestApp) {
         let ada = app.sign_up("ada").await;
         let mut socket = ada.live().await;

@@ -131,7 +131,12 @@ impl TestApp {
             let guards = "DROP FUNCTION changes_beside_messages;
                 DROP TRIGGER messages_by_members ON messages;
                 CREATE TRIGGER messages_by_members BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION messages_by_members();
-                ALTER TABLE messages ADD CONSTRAINT messages_room_id_fkey FOREIGN KEY (room_id) REFERENCES rooms (id)";
+                ALTER TABLE messages ADD CONSTRAINT messages_room_id_fkey FOREIGN KEY (room_id) REFERENCES rooms (id);
+                ALTER TABLE messages DROP CONSTRAINT messages_by_id, ADD CONSTRAINT messages_author_id UNIQUE (author_id, id);
+                ALTER TABLE messages ADD CONSTRAINT messages_room_id_author_id_fkey
+                  FOREIGN KEY (room_id, author_id) REFERENCES members (room_id, user_id);
+                DROP TRIGGER members_stay ON members;
+                DROP FUNCTION members_stay";
             self.sql(guards).await.expect("and its guards");
         }
     }
