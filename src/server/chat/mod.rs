@@ -129,6 +129,7 @@ impl Chat {
         let metrics = Metrics::new(store.engine());
         let hub = Hub::new(&settings, metrics.clone());
         let writes = writer::start(store.clone(), hub.clone(), settings.clone(), metrics.clone(), apart, tasks);
+        let writes = writes.map_err(StoreError::Writer)?;
         let tokens = match &settings.token_key {
             Some(key) => Tokens::new(key.as_bytes()),
             None => Tokens::new(&store.token_key(&Tokens::fresh_key()).await?),

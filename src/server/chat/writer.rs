@@ -2,10 +2,11 @@
 //! tells the hub and whoever waits. Nothing lingers to fill a batch: while one commits, the next gathers.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -231,8 +232,11 @@ type Told = (Vec<Write>, Result<Written, Refusal>);
 /// Batches that are committed and not told yet; the writer waits while there are more.
 const UNTOLD: usize = 16;
 
-/// Starts writing, and telling what has been written, in `tasks` until the last sender of changes is gone. Where writing
-/// [waits](Store::waits) it has a thread of its own.
+/// Starts writing, and telling what has been written, in `tasks` until the last sender of changes is gone. Writing has a thread and a
+/// runtime of its own: on SQLite it waits there for the disk, and what PostgreSQL answers does not wait for the server's other tasks.
+///
+/// # Errors
+/// When the system gives no runtime.
 pub(super) fn start(
     store: Store,
     hub: Hub,
@@ -240,23 +244,18 @@ pub(super) fn start(
     metrics: Metrics,
     apart: bool,
     tasks: &TaskTracker,
-) -> mpsc::Sender<Write> {
+) -> io::Result<mpsc::Sender<Write>> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (writes, queue) = mpsc::channel(QUEUE);
     let (told, to_tell) = mpsc::channel(UNTOLD);
     tasks.spawn(tell(hub, metrics.clone(), to_tell));
-    let waits = store.waits();
     let writing = write(Writer { store, settings, metrics, apart, told }, queue);
-    if waits {
-        let here = Handle::current();
-        tasks.spawn_blocking(move || here.block_on(writing));
-    } else {
-        tasks.spawn(writing);
-    }
-    writes
+    tasks.spawn_blocking(move || runtime.block_on(writing));
+    Ok(writes)
 }
 
 async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
-    let mut kept = Kept::default();
+    let mut kept = writer.store.kept();
     loop {
         let mut batch = Vec::new();
         let changes = match timeout(PAUSE, queue.recv_many(&mut batch, BATCH)).await {
@@ -268,10 +267,11 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
             }
         };
         if changes == 0 {
-            return;
+            break;
         }
         writer.write(batch, &mut kept).await;
     }
+    kept.close().await;
 }
 
 /// Tells the hub and whoever waits what has been written, while the writer writes the next batch. What several batches have for a

@@ -52,6 +52,8 @@ pub enum StoreError {
     Open(sqlx::Error),
     #[error("the database cannot be opened: {0}")]
     OpenFile(rusqlite::Error),
+    #[error("the task that writes could not be started: {0}")]
+    Writer(std::io::Error),
     #[error("a row is not of the form that this program writes: {0}")]
     Malformed(&'static str),
 }
@@ -125,10 +127,12 @@ pub enum Either<S, P> {
 /// A transaction.
 pub type Tx<'c> = Either<sqlite::Transaction, sqlx::Transaction<'c, Postgres>>;
 
-/// What a task that writes one transaction after the other keeps between them. (A pool asks a connection that it hands out whether it
-/// is alive, and one that it takes back: two trips to PostgreSQL for each transaction.)
-#[derive(Debug, Default)]
+/// What a task that writes one transaction after the other keeps between them: PostgreSQL's connection. (A pool asks a connection that
+/// it hands out whether it is alive, and one that it takes back: two trips to PostgreSQL for each transaction.)
+#[derive(Debug)]
 pub struct Kept {
+    /// Of one connection, for PostgreSQL.
+    pool: Option<Pool>,
     connection: Option<PoolConnection<Postgres>>,
     /// A transaction has begun on it since it was last asked for one.
     begun: bool,
@@ -140,6 +144,14 @@ impl Kept {
     /// Keeps nothing: in a pause, and after a failure that is not a collision, which leaves the connection whole.
     pub fn release(&mut self) {
         self.connection = None;
+    }
+
+    /// Says farewell.
+    pub async fn close(mut self) {
+        self.release();
+        if let Some(pool) = &self.pool {
+            pool.pool().close().await;
+        }
     }
 
     /// Whether what was kept took no transaction when it was last asked for one: another connection may.
@@ -183,7 +195,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Commits on a thread that may wait for a disk: see [`Store::waits`].
+    /// Commits on a thread that may wait for a disk.
     ///
     /// # Errors
     /// As [`Tx::commit`].
@@ -249,10 +261,11 @@ impl Store {
         }
     }
 
-    /// Whether writing waits for a disk, on the thread that writes: who writes much does so on a thread of its own.
+    /// What [`Store::write_next`] keeps. PostgreSQL is then spoken with on the runtime that calls this.
     #[must_use]
-    pub fn waits(&self) -> bool {
-        matches!(self.pools, Pools::Sqlite(_))
+    pub fn kept(&self) -> Kept {
+        let pool = if let Pools::Postgres(pool) = &self.pools { Some(pool.of_one()) } else { None };
+        Kept { pool, connection: None, begun: false, before: false }
     }
 
     /// A transaction that writes. On SQLite it holds the one writing connection until it ends.
@@ -271,7 +284,7 @@ impl Store {
     /// # Errors
     /// As [`Store::write`]; the connection may be broken then, as after any other failure, and is to be released.
     pub async fn write_next<'k>(&self, kept: &'k mut Kept) -> Result<Tx<'k>, StoreError> {
-        let Pools::Postgres(pool) = &self.pools else { return self.write().await };
+        let Some(pool) = &kept.pool else { return self.write().await };
         (kept.before, kept.begun) = (kept.connection.is_some(), false);
         let connection = match kept.connection.take() {
             Some(connection) => connection,
@@ -283,7 +296,7 @@ impl Store {
         Ok(Either::Postgres(tx))
     }
 
-    /// What a database puts off until there is nothing else to do; for the one task that [writes](Store::waits).
+    /// What a database puts off until there is nothing else to do; for the one task that writes. Waits for the disk on this thread.
     ///
     /// # Errors
     /// When the database fails.

@@ -33,6 +33,13 @@ impl Pool {
         Ok(Self { pool, away: Arc::default() })
     }
 
+    /// One of one connection to the same database, for who keeps it. It is opened when it is asked for.
+    pub(super) fn of_one(&self) -> Self {
+        let options = PgConnectOptions::clone(&self.pool.connect_options());
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_lazy_with(options);
+        Self { pool, away: Arc::clone(&self.away) }
+    }
+
     /// The pool itself, for who has asked [`Self::there`].
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
