@@ -1,3 +1,6 @@
+-- In the order in which everything else takes them.
+LOCK TABLE members, messages IN ACCESS EXCLUSIVE MODE;
+
 -- An author's id for a message is looked up by the id first. Snug's clients make ids that begin with the time (UUIDv7): what is new
 -- stands together at the end of the index, not on a page of its own for each author.
 ALTER TABLE messages DROP CONSTRAINT messages_author_id, ADD CONSTRAINT messages_by_id UNIQUE (id, author_id);
@@ -10,4 +13,10 @@ BEGIN
 END $$;
 CREATE TRIGGER members_stay BEFORE DELETE OR TRUNCATE OR UPDATE OF room_id, user_id ON members
 FOR EACH STATEMENT EXECUTE FUNCTION members_stay();
+CREATE FUNCTION messages_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'a message keeps its room and its author' USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER messages_stay BEFORE UPDATE OF room_id, author_id ON messages
+FOR EACH STATEMENT EXECUTE FUNCTION messages_stay();
 ALTER TABLE messages DROP CONSTRAINT messages_room_id_author_id_fkey;

@@ -25,6 +25,8 @@ CREATE TABLE new_messages (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO new_messages (room_id, seq, author_id, id, text, at, changed_seq, reply_to, edited_at, deleted_at)
 SELECT room_id, seq, author_id, id, text, at, changed_seq, reply_to, edited_at, deleted_at FROM messages ORDER BY room_id, seq;
+-- For the foreign key to itself: without this, each row that goes with the table is looked for among all of its room.
+CREATE INDEX going ON messages (room_id, reply_to) WHERE reply_to IS NOT NULL;
 DROP TABLE messages;
 ALTER TABLE new_messages RENAME TO messages;
 CREATE UNIQUE INDEX messages_by_id ON messages (id, author_id);

@@ -143,7 +143,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             if timeout(patience, connections.wait()).await.is_err() {
                 tracing::warn!(left = connections.len(), "connections were cut off");
             }
-            chat.drain().await;
+            chat.end().await;
             store.close().await;
             // Before the lock: what another server makes there is that one's.
             if let Some(home) = home {

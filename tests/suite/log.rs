@@ -1,9 +1,12 @@
 //! The log of a room: places without a gap, and messages that are there once however often they are sent.
 
+use std::collections::{BTreeMap, HashSet};
+
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use snug::protocol::{Command, Event, Refusal, Seq};
+use uuid::Uuid;
 
 use crate::support::{TestApp, message, new_id, on_both, send};
 
@@ -263,14 +266,37 @@ on_both! {
         assert_eq!(ada.log("general").await, before, "what is beyond a room's end is not told");
     }
 
+    async fn what_is_sent_before_a_hello_is_told_of_whatever_the_hello_says(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.socket().await;
+        let mut open: HashSet<Uuid> = HashSet::new();
+        for number in 0..20 {
+            let (id, command) = message("general", &format!("{number}, while it says hello"));
+            socket.feed(&command).await;
+            open.insert(id);
+        }
+        // Its cursors begin somewhere among these.
+        socket.feed(&Command::Hello { rooms: BTreeMap::new(), epoch: None, look: None }).await;
+        socket.flush().await;
+        while !open.is_empty() {
+            if let Event::Sent { id, .. } = socket.next_event().await {
+                assert!(open.remove(&id), "told of it once");
+            }
+        }
+        let (id, command) = message("general", "after it");
+        socket.send(&command).await;
+        let answer = socket.answer(id).await;
+        assert!(matches!(answer, Event::Message(_)), "{answer:?}");
+    }
+
     async fn an_author_stays_among_the_members_of_the_room(app: TestApp) {
         let mut app = app;
         let ada = app.sign_up("ada").await;
         ada.post("general", "here").await;
         let log = ada.log("general").await;
         app.stop().await;
-        let random = "room_id = (SELECT id FROM rooms WHERE slug = 'random')";
-        for change in ["DELETE FROM members".to_owned(), format!("UPDATE members SET {random}")] {
+        let help = "SET room_id = (SELECT id FROM rooms WHERE slug = 'help')";
+        for change in ["DELETE FROM members".to_owned(), format!("UPDATE members {help}"), format!("UPDATE messages {help}")] {
             assert!(app.sql(&change).await.is_err(), "{change}");
         }
         app.sql("UPDATE members SET role = 'owner'").await.expect("what they may do there can change");

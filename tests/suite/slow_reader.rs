@@ -1,6 +1,6 @@
 //! A reader that stops reading: nobody waits for it, and it misses nothing when it goes on.
 
-use snug::protocol::{Event, Refusal, Seq};
+use snug::protocol::{Command, Event, Refusal, Seq};
 
 use crate::support::{Closed, Engine, Socket, TestApp, eventually, message, on_both};
 
@@ -97,6 +97,31 @@ on_both! {
                 }
             }
         }
+    }
+
+    async fn who_takes_less_than_there_is_to_tell_is_heard(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| {
+            settings.queue_bytes = 64 * 1024;
+            settings.replay_max = 100_000;
+        }).await;
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let mut speaker = ada.live().await;
+        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
+        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        slow.hello().await;
+        let text = "🌱".repeat(4000);
+        for _ in 0..50 {
+            speaker.say("general", &text).await;
+        }
+        slow.send(&Command::Ping).await;
+        // From here on it is never told all that there is. Telling it of some 50 takes turns with hearing it, by a coin.
+        for _ in 0..50 * 40 {
+            speaker.say("general", &text).await;
+            if slow.next_event().await == Event::Pong {
+                return;
+            }
+        }
+        panic!("what it said was not looked at while there was something to tell it");
     }
 
     async fn an_answer_is_not_lost_among_too_much_to_hear(engine: Engine) {

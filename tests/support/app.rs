@@ -136,7 +136,9 @@ impl TestApp {
                 ALTER TABLE messages ADD CONSTRAINT messages_room_id_author_id_fkey
                   FOREIGN KEY (room_id, author_id) REFERENCES members (room_id, user_id);
                 DROP TRIGGER members_stay ON members;
-                DROP FUNCTION members_stay";
+                DROP FUNCTION members_stay;
+                DROP TRIGGER messages_stay ON messages;
+                DROP FUNCTION messages_stay";
             self.sql(guards).await.expect("and its guards");
         }
     }

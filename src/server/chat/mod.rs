@@ -283,10 +283,10 @@ impl Chat {
         Ok(last)
     }
 
-    /// Waits until the writer has nothing more to write, at a server's end.
-    pub(super) async fn drain(&self) {
+    /// Ends the writer, and waits until everything is written, at a server's end.
+    pub(super) async fn end(&self) {
         let (answer, answered) = oneshot::channel();
-        if self.0.writes.send(Write::Flush(answer)).await.is_ok() {
+        if self.0.writes.send(Write::End(answer)).await.is_ok() {
             let _done = answered.await;
         }
     }

@@ -74,21 +74,27 @@ impl Sent {
 pub(in crate::server) enum Reply {
     /// Someone who waits for it.
     Waiting(oneshot::Sender<Result<Sent, Refusal>>),
-    /// A connection, which takes the message's own event as the acknowledgement; one that [follows](Connection::follows) none is told.
-    Connection(Arc<Connection>),
+    /// A connection, and the `hello` since which it [followed](Connection::follows) when it sent the message. If it still does, it is
+    /// told by the message's own event.
+    Connection(Arc<Connection>, Option<u32>),
 }
 
 impl Reply {
+    /// To a connection, which sends a message now.
+    pub fn to(connection: &Arc<Connection>) -> Self {
+        Self::Connection(Arc::clone(connection), connection.follows())
+    }
+
     pub(super) fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>, deliveries: &mut Deliveries) {
         match (self, outcome) {
             (Self::Waiting(answer), outcome) => {
                 let _gone = answer.send(outcome);
             }
-            (Self::Connection(connection), Ok(Sent::New(_))) if connection.follows() => {}
-            (Self::Connection(connection), Ok(Sent::New(seq) | Sent::Before(seq))) => {
+            (Self::Connection(connection, since), Ok(Sent::New(_))) if since.is_some() && connection.follows() == since => {}
+            (Self::Connection(connection, _), Ok(Sent::New(seq) | Sent::Before(seq))) => {
                 deliveries.tell(&connection, &Event::Sent { room: room.clone(), id, seq });
             }
-            (Self::Connection(connection), Err(why)) => {
+            (Self::Connection(connection, _), Err(why)) => {
                 let message = why.to_string();
                 deliveries.tell(&connection, &Event::Error { id: Some(id), room: Some(room.clone()), why, message });
             }
@@ -162,8 +168,8 @@ pub(super) enum Write {
         answer: Answer<usize>,
     },
     SignUp(Box<Newcomer>, Answer<()>),
-    /// Answered when everything before it has been written.
-    Flush(Answer<()>),
+    /// Answered when everything before it has been written and told, and the writer has let go of the database. Nothing comes after it.
+    End(Answer<()>),
 }
 
 impl Write {
@@ -191,7 +197,7 @@ impl Write {
             | Self::SetClosed { answer: waiting, .. }
             | Self::Read { answer: waiting, .. }
             | Self::SignUp(_, waiting)
-            | Self::Flush(waiting) => answer(waiting, outcome.map(|_| ())),
+            | Self::End(waiting) => answer(waiting, outcome.map(|_| ())),
         }
     }
 }
@@ -232,7 +238,8 @@ type Told = (Vec<Write>, Result<Written, Refusal>);
 /// Batches that are committed and not told yet; the writer waits while there are more.
 const UNTOLD: usize = 16;
 
-/// Starts writing, and telling what has been written, in `tasks` until the last sender of changes is gone. Writing has a thread and a
+/// Starts writing, and telling what has been written, in `tasks` until the [end](Write::End), or until the last sender of changes is
+/// gone. Writing has a thread and a
 /// runtime of its own: on SQLite it waits there for the disk, and what PostgreSQL answers does not wait for the server's other tasks.
 ///
 /// # Errors
@@ -261,7 +268,6 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
         let changes = match timeout(PAUSE, queue.recv_many(&mut batch, BATCH)).await {
             Ok(changes) => changes,
             Err(_) => {
-                kept.release();
                 writer.tidy().await;
                 queue.recv_many(&mut batch, BATCH).await
             }
@@ -269,7 +275,16 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
         if changes == 0 {
             break;
         }
-        writer.write(batch, &mut kept).await;
+        let end = batch.iter().position(|change| matches!(change, Write::End(_))).map(|at| batch.split_off(at));
+        if !batch.is_empty() {
+            writer.write(batch, &mut kept).await;
+        }
+        if let Some(mut end) = end {
+            kept.close().await;
+            end.truncate(1);
+            writer.tell(end, Ok(Written { outcomes: vec![Ok(Done::Other)], ..Written::default() })).await;
+            return;
+        }
     }
     kept.close().await;
 }
@@ -362,10 +377,6 @@ impl Writer {
 
     async fn transact(&self, batch: &[Write], kept: &mut Kept) -> Result<Written, StoreError> {
         let mut written = Written::default();
-        if batch.iter().all(|change| matches!(change, Write::Flush(_))) {
-            written.outcomes.extend(batch.iter().map(|_| Ok(Done::Other)));
-            return Ok(written);
-        }
         let mut tx = self.store.write_next(kept).await?;
         let conn = &mut tx.conn();
         let mut rest = batch;
@@ -473,7 +484,7 @@ impl Writer {
             Write::SignUp(newcomer, _) => {
                 self.sign_up(conn, &newcomer.account, written).await.map(|done| done.map(|()| Done::Other))
             }
-            Write::Flush(_) | Write::Send(..) => Ok(Ok(Done::Other)),
+            Write::End(_) | Write::Send(..) => Ok(Ok(Done::Other)),
         };
         let outcome = outcome?;
         if outcome.is_ok() {

@@ -32,9 +32,6 @@ use crate::server::stream::Outbound;
 /// Events of a log that are read at once: half a MiB, when all are as long as a text may be by default.
 const PIECE: i64 = 32;
 
-/// How often a socket waits for a client that is slow before it looks whether that has said something.
-const ROUNDS: u32 = 8;
-
 /// Seconds in which the first command must have come.
 const HELLO: Duration = Duration::from_secs(20);
 
@@ -280,16 +277,14 @@ impl Session {
         }
     }
 
-    /// Sends what waits, or does what it waits for; but not for ever, to a client that takes less than there is to tell: it has something
-    /// to say, too.
+    /// Sends what waits, or does what it waits for; once, and is woken again where that may not be all: a client that takes less than
+    /// there is to tell has something to say, too.
     async fn flush(&mut self, socket: &mut Socket) -> Result<(), Closing> {
-        for _ in 0..ROUNDS {
-            match self.connection().uncork() {
-                Left::Nothing => return Ok(()),
-                Left::Flushing => self.flushed(socket).await?,
-                Left::CatchingUp => Box::pin(self.catch_up(socket)).await?,
-                Left::Closing(why) => return Err(why),
-            }
+        match self.connection().uncork() {
+            Left::Nothing => return Ok(()),
+            Left::Flushing => self.flushed(socket).await?,
+            Left::CatchingUp => Box::pin(self.catch_up(socket)).await?,
+            Left::Closing(why) => return Err(why),
         }
         self.connection().wake();
         Ok(())
@@ -442,7 +437,7 @@ impl Session {
 
     async fn command(&mut self, socket: &mut Socket, text: &str) -> Result<(), Closing> {
         if let Some(room) = self.purpose.room.as_ref().filter(|_| !text.starts_with('{')) {
-            let reply = Reply::Connection(Arc::clone(self.connection()));
+            let reply = Reply::to(self.connection());
             self.chat.send_with(self.me(), room, Uuid::now_v7(), text.to_owned(), reply).await;
             return Ok(());
         }
@@ -466,7 +461,7 @@ impl Session {
             }
             Command::Ping => self.tell(&Event::Pong),
             Command::Send { room, id, text } => {
-                let reply = Reply::Connection(Arc::clone(self.connection()));
+                let reply = Reply::to(self.connection());
                 self.chat.send_with(&actor, &room, id, text, reply).await;
             }
             Command::Read { room, seq } => {
@@ -525,7 +520,7 @@ impl Session {
             build: self.build.to_string(),
             rooms: states,
         }));
-        self.connection().cursors(BTreeMap::clear);
+        self.connection().start_over();
         self.slugs.clear();
         for CountedRow { room: row, .. } in &rooms {
             let slug = row.slug().map_err(fault)?;

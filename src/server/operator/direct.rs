@@ -39,8 +39,7 @@ impl Direct {
     /// Waits until everything is written.
     pub(super) async fn close(self) {
         let Self { chat, store, tasks } = self;
-        chat.drain().await;
-        // The writer ends with the last chat.
+        chat.end().await;
         drop(chat);
         tasks.close();
         tasks.wait().await;

@@ -128,7 +128,8 @@ pub enum Either<S, P> {
 pub type Tx<'c> = Either<sqlite::Transaction, sqlx::Transaction<'c, Postgres>>;
 
 /// What a task that writes one transaction after the other keeps between them: PostgreSQL's connection. (A pool asks a connection that
-/// it hands out whether it is alive, and one that it takes back: two trips to PostgreSQL for each transaction.)
+/// it hands out whether it is alive, and one that it takes back: two trips to PostgreSQL for each transaction, and for one that is lost
+/// without a word a wait that only TCP bounds.)
 #[derive(Debug)]
 pub struct Kept {
     /// Of one connection, for PostgreSQL.
@@ -141,16 +142,18 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Keeps nothing: in a pause, and after a failure that is not a collision, which leaves the connection whole.
+    /// Keeps nothing, after a failure that is not a collision, which leaves the connection whole. It is dropped as it is.
     pub fn release(&mut self) {
-        self.connection = None;
+        drop(self.connection.take().map(PoolConnection::detach));
     }
 
-    /// Says farewell.
-    pub async fn close(mut self) {
-        self.release();
-        if let Some(pool) = &self.pool {
-            pool.pool().close().await;
+    /// Says farewell, where that is heard in time.
+    pub async fn close(self) {
+        if let Some(connection) = self.connection {
+            let _lost = timeout(ACQUIRE, connection.close()).await;
+        }
+        if let Some(pool) = self.pool {
+            let _nobody_has_one = timeout(ACQUIRE, pool.pool().close()).await;
         }
     }
 

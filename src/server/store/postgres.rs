@@ -15,6 +15,9 @@ use super::{ACQUIRE, StoreError};
 /// database that is started anew is hardly noticed; from then on nobody hangs for what will not come.
 const AWAY: Duration = Duration::from_millis(500);
 
+/// Connections to the database, beside the writer's own.
+const CONNECTIONS: u32 = 15;
+
 /// The database behind a URL. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -29,7 +32,7 @@ impl Pool {
     /// # Errors
     /// When there is no such database, or it does not answer.
     pub(super) async fn open(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE).connect_with(options).await?;
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await?;
         Ok(Self { pool, away: Arc::default() })
     }
 
