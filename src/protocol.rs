@@ -332,7 +332,8 @@ pub enum Event {
     Closed(Closure),
     /// From here on it does again.
     Reopened(Closure),
-    /// The message `id` is there, at `seq`: it had been sent before, or the connection is sent no event of a room, as before its `hello`.
+    /// The message `id` is there, at `seq`: it had been sent before, or the connection is sent no event of a room, or was sent none yet
+    /// when it sent the message, as before its `hello`. Its event may come all the same.
     Sent {
         room: Slug,
         id: Uuid,

@@ -289,6 +289,26 @@ on_both! {
         assert!(matches!(answer, Event::Message(_)), "{answer:?}");
     }
 
+    async fn who_says_hello_again_goes_on_where_they_were(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        let mut open = Vec::new();
+        for number in 0..20 {
+            let (id, command) = message("general", &format!("{number}, between two"));
+            socket.feed(&command).await;
+            open.push(id);
+        }
+        socket.feed(&Command::Hello { rooms: BTreeMap::new(), epoch: None, look: None }).await;
+        socket.flush().await;
+        let mut heard = Vec::new();
+        while heard.len() < open.len() {
+            if let Event::Message(message) = socket.next_event().await {
+                heard.push(message.id);
+            }
+        }
+        assert_eq!(heard, open, "each once and in order, whenever it was committed");
+    }
+
     async fn an_author_stays_among_the_members_of_the_room(app: TestApp) {
         let mut app = app;
         let ada = app.sign_up("ada").await;

@@ -114,8 +114,8 @@ on_both! {
             speaker.say("general", &text).await;
         }
         slow.send(&Command::Ping).await;
-        // From here on it is never told all that there is. Telling it of some 50 takes turns with hearing it, by a coin.
-        for _ in 0..50 * 40 {
+        // From here on it is never told all that there is.
+        for _ in 0..MESSAGES {
             speaker.say("general", &text).await;
             if slow.next_event().await == Event::Pong {
                 return;

@@ -33,6 +33,14 @@ const BATCH: usize = 1024;
 /// conversation.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long nothing must have come before it lets go of its connection, which something between here and there may lose without a word
+/// when it is not used.
+const REST: Duration = Duration::from_secs(300);
+
+/// How long a transaction may take: longer than it may wait for another node's. A database that is lost in the middle of one, without a
+/// word, is noticed by nothing else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Idle rooms that are closed in one transaction.
 const CLOSINGS: i64 = 100;
 
@@ -74,9 +82,9 @@ impl Sent {
 pub(in crate::server) enum Reply {
     /// Someone who waits for it.
     Waiting(oneshot::Sender<Result<Sent, Refusal>>),
-    /// A connection, and the `hello` since which it [followed](Connection::follows) when it sent the message. If it still does, it is
-    /// told by the message's own event.
-    Connection(Arc<Connection>, Option<u32>),
+    /// A connection, and whether it [followed](Connection::follows) when it sent the message. If it still does, the message's own event
+    /// tells it; where it did not yet, its cursors may begin after that.
+    Connection(Arc<Connection>, bool),
 }
 
 impl Reply {
@@ -90,7 +98,7 @@ impl Reply {
             (Self::Waiting(answer), outcome) => {
                 let _gone = answer.send(outcome);
             }
-            (Self::Connection(connection, since), Ok(Sent::New(_))) if since.is_some() && connection.follows() == since => {}
+            (Self::Connection(connection, true), Ok(Sent::New(_))) if connection.follows() => {}
             (Self::Connection(connection, _), Ok(Sent::New(seq) | Sent::Before(seq))) => {
                 deliveries.tell(&connection, &Event::Sent { room: room.clone(), id, seq });
             }
@@ -168,7 +176,7 @@ pub(super) enum Write {
         answer: Answer<usize>,
     },
     SignUp(Box<Newcomer>, Answer<()>),
-    /// Answered when everything before it has been written and told, and the writer has let go of the database. Nothing comes after it.
+    /// Answered when everything before it has been written, and the writer has let go of the database. Nothing comes after it.
     End(Answer<()>),
 }
 
@@ -269,7 +277,13 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Write>) {
             Ok(changes) => changes,
             Err(_) => {
                 writer.tidy().await;
-                queue.recv_many(&mut batch, BATCH).await
+                match timeout(REST, queue.recv_many(&mut batch, BATCH)).await {
+                    Ok(changes) => changes,
+                    Err(_) => {
+                        kept.rest().await;
+                        queue.recv_many(&mut batch, BATCH).await
+                    }
+                }
             }
         };
         if changes == 0 {
@@ -357,7 +371,8 @@ impl Writer {
         let mut tries = 1;
         loop {
             let start = Instant::now();
-            match self.transact(batch, kept).await {
+            let transacted = timeout(PATIENCE, self.transact(batch, kept)).await;
+            match transacted.unwrap_or(Err(StoreError::Busy)) {
                 Err(error) if error.is_collision() && tries < TRIES => tries += 1,
                 // The database was started anew since the batch before: nothing of this one has reached it.
                 Err(error) if error.is_away() && kept.was_stale() => kept.release(),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 
@@ -246,8 +246,8 @@ pub struct Connection {
     waker: AtomicWaker,
     /// The rooms that it hears, as the hub has it; none when it is gone and hears nothing any more.
     rooms: Mutex<Option<Vec<RoomId>>>,
-    /// How often it has said `hello`. Before that it may hear rooms, and is sent nothing of them.
-    greeted: AtomicU32,
+    /// It has said `hello`. Before that it may hear rooms, and is sent nothing of them.
+    greeted: AtomicBool,
     /// The room on its screen, which it is told the presence of.
     pub(super) look: Mutex<Option<RoomId>>,
 }
@@ -273,7 +273,7 @@ impl Connection {
             awake: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             rooms: Mutex::new(Some(Vec::new())),
-            greeted: AtomicU32::new(0),
+            greeted: AtomicBool::new(false),
             look: Mutex::new(None),
         }
     }
@@ -302,27 +302,14 @@ impl Connection {
         }
     }
 
-    /// It says `hello`: its cursors begin anew, and what it followed since another one is void.
-    pub(super) fn start_over(&self) {
-        self.cursors(BTreeMap::clear);
-        let _first = self.greeted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| (before > 0).then_some(before + 1));
-    }
-
     /// It has said `hello`: from now on it is sent what happens in the rooms that it hears.
     pub(super) fn greet(&self) {
-        self.greeted.fetch_add(1, Ordering::Release);
+        self.greeted.store(true, Ordering::Release);
     }
 
-    /// Since which `hello`, counted from 1, it is sent what happens in its person's rooms, its own messages among that; none before the
-    /// first, and while it hears no room. What it sends while it follows since one is told to it unless it says another.
-    pub(in crate::server) fn follows(&self) -> Option<u32> {
-        let greeted = self.greeted.load(Ordering::Acquire);
-        let hears = || lock(&self.rooms).as_ref().is_some_and(|rooms| !rooms.is_empty());
-        (greeted > 0 && hears()).then_some(greeted)
-    }
-
-    fn has_greeted(&self) -> bool {
-        self.greeted.load(Ordering::Acquire) > 0
+    /// Whether it is sent what happens in its person's rooms, its own messages among that: it has said `hello`, and hears a room.
+    pub(in crate::server) fn follows(&self) -> bool {
+        self.greeted.load(Ordering::Acquire) && lock(&self.rooms).as_ref().is_some_and(|rooms| !rooms.is_empty())
     }
 
     /// It is gone: hands over the rooms that it heard, and hears none from now on.
@@ -380,7 +367,7 @@ impl Connection {
     pub(super) fn uncork(&self) -> Left {
         let mut queue = lock(&self.queue);
         queue.corked = true;
-        let left = queue.send(&self.out, self.has_greeted());
+        let left = queue.send(&self.out, self.greeted.load(Ordering::Acquire));
         queue.corked = left != Left::Nothing;
         left
     }
@@ -403,7 +390,7 @@ impl Connection {
         if queue.corked || queue.closing.is_some() {
             return;
         }
-        queue.corked = queue.send(&self.out, self.has_greeted()) != Left::Nothing;
+        queue.corked = queue.send(&self.out, self.greeted.load(Ordering::Acquire)) != Left::Nothing;
         if queue.corked {
             drop(queue);
             self.wake();

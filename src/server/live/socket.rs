@@ -237,7 +237,8 @@ impl Session {
         let mut deaf = false;
         loop {
             tokio::select! {
-                () = connection.woken() => self.flush(socket).await?,
+                biased;
+                // First what it says: who is told much is heard all the same, and nobody is called silent who is not.
                 frame = socket.hear(), if !deaf => {
                     let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
@@ -273,6 +274,7 @@ impl Session {
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
+                () = connection.woken() => self.flush(socket).await?,
             }
         }
     }
@@ -520,7 +522,8 @@ impl Session {
             build: self.build.to_string(),
             rooms: states,
         }));
-        self.connection().start_over();
+        // Who says it again goes on where they were in the rooms that they do not name.
+        let told = self.connection().cursors(std::mem::take);
         self.slugs.clear();
         for CountedRow { room: row, .. } in &rooms {
             let slug = row.slug().map_err(fault)?;
@@ -533,7 +536,10 @@ impl Session {
                     self.know(row.id, last);
                 }
                 Some(seq) => self.replay(socket, row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
-                None => self.know(row.id, last),
+                None => match told.get(&row.id) {
+                    Some(seq) => self.replay(socket, row.id, &slug, *seq, last, &mut out).await?,
+                    None => self.know(row.id, last),
+                },
             }
             self.slugs.insert(slug, row.id);
         }

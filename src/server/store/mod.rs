@@ -147,11 +147,16 @@ impl Kept {
         drop(self.connection.take().map(PoolConnection::detach));
     }
 
-    /// Says farewell, where that is heard in time.
-    pub async fn close(self) {
-        if let Some(connection) = self.connection {
+    /// Keeps nothing, and says farewell, where that is heard in time.
+    pub async fn rest(&mut self) {
+        if let Some(connection) = self.connection.take() {
             let _lost = timeout(ACQUIRE, connection.close()).await;
         }
+    }
+
+    /// As [`Self::rest`], for good.
+    pub async fn close(mut self) {
+        self.rest().await;
         if let Some(pool) = self.pool {
             let _nobody_has_one = timeout(ACQUIRE, pool.pool().close()).await;
         }
@@ -410,11 +415,11 @@ impl Store {
         Ok(())
     }
 
-    /// Ends every connection; waits for the transactions under way.
+    /// Ends every connection; waits for the transactions under way, though not for ever for a PostgreSQL that says nothing.
     pub async fn close(&self) {
         match &self.pools {
             Pools::Sqlite(sqlite) => sqlite.close().await,
-            Pools::Postgres(pool) => pool.pool().close().await,
+            Pools::Postgres(pool) => drop(timeout(ANSWER, pool.pool().close()).await),
         }
     }
 }
