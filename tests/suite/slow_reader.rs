@@ -8,6 +8,9 @@ use crate::support::{Closed, Engine, Socket, TestApp, eventually, message, on_bo
 /// queue hold for it.
 const MESSAGES: usize = 600;
 
+/// Seconds that a server waits for who takes nothing, where that is as long as it takes the test to say so much.
+const PATIENT: u32 = 600;
+
 on_both! {
     async fn a_reader_that_stops_delays_nobody_and_catches_up(engine: Engine) {
         let app = TestApp::start_with(engine, |settings| {
@@ -64,6 +67,7 @@ on_both! {
 
     async fn who_does_not_read_still_gets_the_answers_to_its_commands(engine: Engine) {
         let app = TestApp::start_with(engine, |settings| {
+            settings.write_timeout = PATIENT;
             settings.queue_bytes = 64 * 1024;
             settings.replay_max = 10;
         }).await;
@@ -101,6 +105,7 @@ on_both! {
 
     async fn who_takes_less_than_there_is_to_tell_is_heard(engine: Engine) {
         let app = TestApp::start_with(engine, |settings| {
+            settings.write_timeout = PATIENT;
             settings.queue_bytes = 64 * 1024;
             settings.replay_max = 100_000;
         }).await;

@@ -235,11 +235,13 @@ impl Session {
         let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
         tokio::pin!(alarm);
         let mut deaf = false;
+        // What it says comes first, so that nobody is called silent who is not; but then everything else has its turn.
+        let mut said = false;
         loop {
             tokio::select! {
                 biased;
-                // First what it says: who is told much is heard all the same, and nobody is called silent who is not.
-                frame = socket.hear(), if !deaf => {
+                frame = socket.hear(), if !deaf && !said => {
+                    said = true;
                     let Some(frame) = frame? else { return Ok(()) };
                     heard = Instant::now() + idle;
                     ask = Instant::now() + quiet;
@@ -274,7 +276,11 @@ impl Session {
                     }
                     alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
                 }
-                () = connection.woken() => self.flush(socket).await?,
+                () = connection.woken() => {
+                    said = false;
+                    self.flush(socket).await?;
+                }
+                () = std::future::ready(()), if said => said = false,
             }
         }
     }

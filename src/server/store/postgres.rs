@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Executor, PgPool, Postgres, Transaction};
 use tokio::time::timeout;
 
 use super::{ACQUIRE, StoreError};
@@ -17,6 +17,9 @@ const AWAY: Duration = Duration::from_millis(500);
 
 /// Connections to the database, beside the writer's own.
 const CONNECTIONS: u32 = 15;
+
+/// How long a transaction of the writer may do nothing, and how long it waits for another one's locks: both less than it may take in all.
+const LIMITS: &str = "SET idle_in_transaction_session_timeout = '20s'; SET lock_timeout = '10s'";
 
 /// The database behind a URL. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,10 +39,15 @@ impl Pool {
         Ok(Self { pool, away: Arc::default() })
     }
 
-    /// One of one connection to the same database, for who keeps it. It is opened when it is asked for.
+    /// One of one connection to the same database, for who keeps it. It is opened when it is asked for. What it locked in a transaction
+    /// that its end was lost of is free again soon, and it does not wait long itself for what another's has locked.
     pub(super) fn of_one(&self) -> Self {
         let options = PgConnectOptions::clone(&self.pool.connect_options());
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_lazy_with(options);
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE)
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(LIMITS).await.map(drop) }));
+        let pool = pool.connect_lazy_with(options);
         Self { pool, away: Arc::clone(&self.away) }
     }
 
