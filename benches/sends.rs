@@ -59,9 +59,9 @@ pub fn measure(bench: &Bench) {
     println!(
         "{SENDERS} senders, texts of 100 bytes, ids as Snug's clients make them (UUIDv7), {} s; acknowledged is on disk, on SQLite \
          with `synchronous=FULL`, on PostgreSQL as it comes (the server's CPU time is without that of PostgreSQL, which shares the \
-         machine). They send over sockets; in one room over such as hear no room and are told of their own messages, so that nothing is handed on; by the API \
-         with `POST /api/rooms/…/messages` over a connection that is kept alive. Each sends its next message when fewer than so many \
-         are in flight.\n",
+         machine). They send over sockets; in one room over such as hear no room and are told of their own messages, so that \
+         nothing is handed on; by the API with `POST /api/rooms/…/messages` over a connection that is kept alive. Each sends its next \
+         message when fewer than so many are in flight.\n",
         seconds.as_secs()
     );
     println!(

@@ -247,8 +247,8 @@ type Told = (Vec<Write>, Result<Written, Refusal>);
 const UNTOLD: usize = 16;
 
 /// Starts writing, and telling what has been written, in `tasks` until the [end](Write::End), or until the last sender of changes is
-/// gone. Writing has a thread and a
-/// runtime of its own: on SQLite it waits there for the disk, and what PostgreSQL answers does not wait for the server's other tasks.
+/// gone. Writing has a thread and a runtime of its own: on SQLite it waits there for the disk, and what PostgreSQL answers does not wait
+/// for the server's other tasks.
 ///
 /// # Errors
 /// When the system gives no runtime.
