@@ -309,6 +309,21 @@ on_both! {
         assert_eq!(heard, open, "each once and in order, whenever it was committed");
     }
 
+    async fn what_is_said_in_a_room_just_joined_is_answered_whatever_a_hello_says_meanwhile(app: TestApp) {
+        let ada = app.sign_up("ada").await;
+        let mut socket = ada.live().await;
+        for round in 0..20 {
+            let (id, command) = message("random", &format!("{round}, just here"));
+            socket.feed(&Command::Join { room: crate::support::slug("random") }).await;
+            socket.feed(&command).await;
+            socket.feed(&Command::Hello { rooms: BTreeMap::new(), epoch: None, look: None }).await;
+            socket.flush().await;
+            socket.acknowledged(id).await;
+            socket.send(&Command::Leave { room: crate::support::slug("random") }).await;
+            socket.until(|event| matches!(event, Event::Left(left) if left.room.as_str() == "random")).await;
+        }
+    }
+
     async fn an_author_stays_among_the_members_of_the_room(app: TestApp) {
         let mut app = app;
         let ada = app.sign_up("ada").await;

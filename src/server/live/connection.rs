@@ -307,9 +307,14 @@ impl Connection {
         self.greeted.store(true, Ordering::Release);
     }
 
+    /// Whether it has said `hello`.
+    pub(super) fn has_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Acquire)
+    }
+
     /// Whether it is sent what happens in its person's rooms, its own messages among that: it has said `hello`, and hears a room.
     pub(in crate::server) fn follows(&self) -> bool {
-        self.greeted.load(Ordering::Acquire) && lock(&self.rooms).as_ref().is_some_and(|rooms| !rooms.is_empty())
+        self.has_greeted() && lock(&self.rooms).as_ref().is_some_and(|rooms| !rooms.is_empty())
     }
 
     /// It is gone: hands over the rooms that it heard, and hears none from now on.
@@ -367,7 +372,7 @@ impl Connection {
     pub(super) fn uncork(&self) -> Left {
         let mut queue = lock(&self.queue);
         queue.corked = true;
-        let left = queue.send(&self.out, self.greeted.load(Ordering::Acquire));
+        let left = queue.send(&self.out, self.has_greeted());
         queue.corked = left != Left::Nothing;
         left
     }
@@ -390,7 +395,7 @@ impl Connection {
         if queue.corked || queue.closing.is_some() {
             return;
         }
-        queue.corked = queue.send(&self.out, self.greeted.load(Ordering::Acquire)) != Left::Nothing;
+        queue.corked = queue.send(&self.out, self.has_greeted()) != Left::Nothing;
         if queue.corked {
             drop(queue);
             self.wake();

@@ -20,13 +20,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::connection::{Closing, Connection, Deliveries, Left};
+use super::connection::{Closing, Connection, Cursors, Deliveries, Left};
 use super::hub::{Hub, json};
 use super::wire::{self, FRAME, Socket};
 use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
 use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
-use crate::server::store::rooms::CountedRow;
+use crate::server::store::rooms::{CountedRow, RoomRow};
 use crate::server::stream::Outbound;
 
 /// Events of a log that are read at once: half a MiB, when all are as long as a text may be by default.
@@ -346,24 +346,27 @@ impl Session {
             self.registered.listen(room);
         }
         let rooms = self.chat.joined(user).await?;
-        let mut parted: Vec<RoomId> = self.connection().cursors(|cursors| cursors.keys().copied().collect());
-        parted.retain(|id| !rooms.iter().any(|row| row.id == *id));
+        let told = self.connection().cursors(|cursors| cursors.clone());
         for row in &rooms {
             let slug = row.slug().map_err(fault)?;
-            // A room joined meanwhile: from the join on.
-            let cursor = self.connection().cursors(|cursors| cursors.get(&row.id).copied());
-            let cursor = cursor.unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1));
-            self.replay(socket, row.id, &slug, cursor, row.last(), &mut out).await?;
+            self.replay(socket, row.id, &slug, goes_on(&told, row), row.last(), &mut out).await?;
             self.slugs.insert(slug, row.id);
         }
-        for id in parted {
-            self.connection().cursors(|cursors| cursors.remove(&id));
-            self.hub().unlisten(self.connection(), id);
-            if let Some(event) = self.chat.parting(id, user).await? {
+        self.part(&told, rooms.iter().map(|row| row.id), &mut out).await?;
+        self.send(socket, out.take()).await
+    }
+
+    /// Lets go of the rooms that it was told of and that are none of its person's any more, and says that they were left.
+    async fn part(&self, told: &Cursors, rooms: impl Iterator<Item = RoomId>, out: &mut Outgoing) -> Result<(), Closing> {
+        let rooms: Vec<RoomId> = rooms.collect();
+        for id in told.keys().filter(|id| !rooms.contains(id)) {
+            self.connection().cursors(|cursors| cursors.remove(id));
+            self.hub().unlisten(self.connection(), *id);
+            if let Some(event) = self.chat.parting(*id, self.me().user).await? {
                 out.add(json(&event));
             }
         }
-        self.send(socket, out.take()).await
+        Ok(())
     }
 
     /// What the client has of a room, from now on.
@@ -529,6 +532,7 @@ impl Session {
             rooms: states,
         }));
         // Who says it again goes on where they were in the rooms that they do not name.
+        let again = self.connection().has_greeted();
         let told = self.connection().cursors(std::mem::take);
         self.slugs.clear();
         for CountedRow { room: row, .. } in &rooms {
@@ -542,13 +546,12 @@ impl Session {
                     self.know(row.id, last);
                 }
                 Some(seq) => self.replay(socket, row.id, &slug, (*seq).max(Seq::ZERO), last, &mut out).await?,
-                None => match told.get(&row.id) {
-                    Some(seq) => self.replay(socket, row.id, &slug, *seq, last, &mut out).await?,
-                    None => self.know(row.id, last),
-                },
+                None if again => self.replay(socket, row.id, &slug, goes_on(&told, row), last, &mut out).await?,
+                None => self.know(row.id, last),
             }
             self.slugs.insert(slug, row.id);
         }
+        self.part(&told, rooms.iter().map(|counted| counted.room.id), &mut out).await?;
         // A room that was left by another door while this client was away.
         for (slug, _) in named.iter().filter(|(slug, _)| !self.slugs.contains_key(slug)) {
             self.refuse(Some(slug), Refusal::NotMember);
@@ -558,6 +561,11 @@ impl Session {
         self.connection().greet();
         self.flush(socket).await
     }
+}
+
+/// From where on a connection that was told so much is told of one of its rooms: one joined meanwhile, from the join on.
+fn goes_on(told: &Cursors, row: &RoomRow) -> Seq {
+    told.get(&row.id).copied().unwrap_or(Seq(row.since_seq.unwrap_or(1) - 1))
 }
 
 #[cfg(test)]
