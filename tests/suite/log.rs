@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use snug::protocol::{Command, Event, Refusal, Seq};
 use uuid::Uuid;
 
-use crate::support::{TestApp, message, new_id, on_both, send};
+use crate::support::{Engine, TestApp, message, new_id, on_both, send};
 
 on_both! {
     async fn places_have_no_gap_whatever_happens_at_once(app: TestApp) {
@@ -309,21 +309,6 @@ on_both! {
         assert_eq!(heard, open, "each once and in order, whenever it was committed");
     }
 
-    async fn what_is_said_in_a_room_just_joined_is_answered_whatever_a_hello_says_meanwhile(app: TestApp) {
-        let ada = app.sign_up("ada").await;
-        let mut socket = ada.live().await;
-        for round in 0..20 {
-            let (id, command) = message("random", &format!("{round}, just here"));
-            socket.feed(&Command::Join { room: crate::support::slug("random") }).await;
-            socket.feed(&command).await;
-            socket.feed(&Command::Hello { rooms: BTreeMap::new(), epoch: None, look: None }).await;
-            socket.flush().await;
-            socket.acknowledged(id).await;
-            socket.send(&Command::Leave { room: crate::support::slug("random") }).await;
-            socket.until(|event| matches!(event, Event::Left(left) if left.room.as_str() == "random")).await;
-        }
-    }
-
     async fn an_author_stays_among_the_members_of_the_room(app: TestApp) {
         let mut app = app;
         let ada = app.sign_up("ada").await;
@@ -390,4 +375,29 @@ on_both! {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
         assert!(times.iter().all(|at| (now - at).abs() < 600_000_000), "{times:?} in the year of {now}");
     }
+}
+
+#[tokio::test]
+async fn who_says_hello_again_is_told_what_became_of_their_rooms_on_another_node() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let other = app.beside().await;
+    let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+    let (ada_there, bob_there) = (other.log_in("ada").await, other.log_in("bob").await);
+    let mut socket = ada.live().await;
+    bob_there.join("random").await;
+    ada_there.join("random").await;
+    bob_there.post("random", "there you are").await;
+    socket.hello().await;
+    assert!(matches!(socket.next_event().await, Event::Joined(joined) if joined.by.user == "ada"), "from the join on");
+    assert!(matches!(socket.next_event().await, Event::Message(message) if message.text == "there you are"));
+
+    ada_there.leave("random").await;
+    socket.hello().await;
+    assert!(matches!(socket.next_event().await, Event::Left(left) if left.by.user == "ada"));
+    bob.post("random", "now that we are alone").await;
+    bob.post("general", "good morning").await;
+    assert!(
+        matches!(socket.next_event().await, Event::Message(message) if message.text == "good morning"),
+        "and hears no more of it"
+    );
 }
