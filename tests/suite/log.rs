@@ -259,9 +259,7 @@ on_both! {
         for (into, place) in taken {
             assert!(app.sql(&format!("INSERT INTO {into} {place}")).await.is_err(), "{into}");
         }
-        let further = place("m.room_id, r.last_seq + 1, m.author_id, m.room_id, 'further', m.at, r.last_seq + 1");
-        let into = "messages (room_id, seq, author_id, id, text, at, changed_seq)";
-        app.sql(&format!("INSERT INTO {into} {further}")).await.expect("beyond the end there is room");
+        app.sql(&beyond_the_end("m.room_id")).await.expect("beyond the end there is room");
         app.start_again().await;
         assert_eq!(ada.log("general").await, before, "what is beyond a room's end is not told");
     }
@@ -329,15 +327,8 @@ on_both! {
         let ada = app.sign_up("ada").await;
         ada.post("general", "here").await;
         app.stop().await;
-        let beyond = |id: &str| {
-            format!(
-                "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
-                 SELECT m.room_id, r.last_seq + 1, m.author_id, {id}, 'again', m.at, r.last_seq + 1
-                 FROM messages m JOIN rooms r ON r.id = m.room_id WHERE m.text = 'here'"
-            )
-        };
-        assert!(app.sql(&beyond("m.id")).await.is_err(), "the same id");
-        app.sql(&beyond("m.room_id")).await.expect("another id");
+        assert!(app.sql(&beyond_the_end("m.id")).await.is_err(), "the same id");
+        app.sql(&beyond_the_end("m.room_id")).await.expect("another id");
     }
 
     async fn a_text_comes_back_as_it_was_sent(app: TestApp) {
@@ -375,6 +366,15 @@ on_both! {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
         assert!(times.iter().all(|at| (now - at).abs() < 600_000_000), "{times:?} in the year of {now}");
     }
+}
+
+/// The statement that adds a message of the author of `here`, with this id, at the next place of its room.
+fn beyond_the_end(id: &str) -> String {
+    format!(
+        "INSERT INTO messages (room_id, seq, author_id, id, text, at, changed_seq)
+         SELECT m.room_id, r.last_seq + 1, m.author_id, {id}, 'further', m.at, r.last_seq + 1
+         FROM messages m JOIN rooms r ON r.id = m.room_id WHERE m.text = 'here'"
+    )
 }
 
 #[tokio::test]

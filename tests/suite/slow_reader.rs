@@ -2,7 +2,7 @@
 
 use snug::protocol::{Command, Event, Refusal, Seq};
 
-use crate::support::{Closed, Engine, Socket, TestApp, eventually, message, on_both};
+use crate::support::{Closed, Engine, Person, Socket, TestApp, eventually, message, on_both};
 
 /// How much is sent past the reader that stopped: 16 kB (4000 characters of four bytes) each, far above what kernel and
 /// queue hold for it.
@@ -19,8 +19,7 @@ on_both! {
         }).await;
         let (ada, bob, cyd) = (app.sign_up("ada").await, app.sign_up("bob").await, app.sign_up("cyd").await);
         let (mut speaker, mut attentive) = (ada.live().await, cyd.live().await);
-        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
-        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        let mut slow = narrow(&app, &bob).await;
         let mut seen = slow.hello().await.room("general").seq;
         let first = seen;
 
@@ -73,8 +72,7 @@ on_both! {
         }).await;
         let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
         let mut speaker = ada.live().await;
-        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
-        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        let mut slow = narrow(&app, &bob).await;
         slow.hello().await;
         let text = "🌱".repeat(4000);
         let mut open = Vec::new();
@@ -111,8 +109,7 @@ on_both! {
         }).await;
         let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
         let mut speaker = ada.live().await;
-        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
-        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        let mut slow = narrow(&app, &bob).await;
         slow.hello().await;
         let text = "🌱".repeat(4000);
         for _ in 0..50 {
@@ -135,8 +132,7 @@ on_both! {
             settings.replay_max = 10;
         }).await;
         let bob = app.sign_up("bob").await;
-        let headers = [("origin", &*bob.origin()), ("cookie", &*bob.cookies())];
-        let mut slow = Socket::connect_narrow(app.address(), "/ws", &headers).await.unwrap();
+        let mut slow = narrow(&app, &bob).await;
         slow.hello().await;
         // Each message is heard by its author, too, who does not listen yet: more than the queue holds.
         let text = "🌱".repeat(4000);
@@ -171,4 +167,10 @@ on_both! {
             .await;
         }
     }
+}
+
+/// A socket of theirs for which kernels hold little.
+async fn narrow(app: &TestApp, person: &Person) -> Socket {
+    let headers = [("origin", &*person.origin()), ("cookie", &*person.cookies())];
+    Socket::connect_narrow(app.address(), "/ws", &headers).await.expect("the server takes a socket")
 }

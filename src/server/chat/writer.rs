@@ -353,10 +353,17 @@ impl Writer {
             // What one change cannot have must not sink the others: each on its own.
             Err(error) if batch.len() > 1 && !error.is_away() && !error.is_full() => {
                 tracing::warn!(%error, changes = batch.len(), "a batch of changes failed; writing them one by one");
-                for change in batch {
-                    let alone = vec![change];
-                    let outcome = self.commit(&alone, kept).await.map_err(fault);
-                    self.tell(alone, outcome).await;
+                let mut rest = batch.into_iter();
+                while let Some(change) = rest.next() {
+                    let mut alone = vec![change];
+                    match self.commit(&alone, kept).await {
+                        // It went meanwhile, and is not waited for once for each change.
+                        Err(error) if error.is_away() => {
+                            alone.extend(rest);
+                            return self.tell(alone, Err(fault(error))).await;
+                        }
+                        outcome => self.tell(alone, outcome.map_err(fault)).await,
+                    }
                 }
             }
             outcome => self.tell(batch, outcome.map_err(fault)).await,
