@@ -1,5 +1,5 @@
-//! What Snug's fan-out is compared with: the usual chat of axum and `tokio::sync::broadcast`, with the same events and the same
-//! socket settings, one flush an event, and nothing else: no accounts, no rooms, no storage.
+//! What Snug's fan-out is compared with: the usual chat of axum and `tokio::sync::broadcast`, with the same events, one
+//! flush an event, and nothing else: no accounts, no rooms, no storage.
 
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,7 +3,8 @@
 
     SNUG_TOKEN=… examples/listen.py http://127.0.0.1:3000 general
 
-Whatever was missed while the connection was away is fetched when it is back: nothing is printed twice, and nothing is left out.
+Whatever was missed while the connection was away is fetched when it is back: nothing is printed twice, and nothing is left out
+(unless it is more than the server tells again, and then that is said).
 """
 
 import asyncio

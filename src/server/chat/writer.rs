@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Idle rooms that are closed in one transaction.
 const CLOSINGS: i64 = 100;
 
-/// How often a transaction that met another node's is run again.
+/// How often a transaction is run at most, where it meets another node's.
 const TRIES: usize = 5;
 
 /// A message on its way in. Its text has been checked.

@@ -514,7 +514,8 @@ impl Session {
         self.hub().look(self.connection(), room);
     }
 
-    /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named.
+    /// Listens to every room, then reads, then tells: the welcome, and what was missed of the rooms that the client named;
+    /// of all of them where it is said again.
     async fn hello(&mut self, socket: &mut Socket, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<(), Closing> {
         self.connection().cork();
         let user = self.me().user;

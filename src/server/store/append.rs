@@ -1,4 +1,4 @@
-//! Adding many messages at once: the one place where the engines part. To PostgreSQL a batch travels as arrays, and four
+//! Adding many messages at once: where the engines part. To PostgreSQL a batch travels as arrays, and four
 //! statements serve any number of messages. On SQLite, where a statement costs no trip, each message has its own: prepared once,
 //! it costs less than taking JSON apart.
 

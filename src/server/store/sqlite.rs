@@ -19,7 +19,7 @@ const PREPARED: usize = 200;
 /// Reading connections that are kept. More are opened when more threads read at once.
 const READERS: usize = 4;
 
-/// Pages of 4 KiB that SQLite's log (the WAL) may grow to before a commit moves them into the database, and waits for that: 128 MiB. It is done
+/// Pages of 4 KiB that SQLite's log (the WAL) may grow to before a commit moves them into the database, and waits for that: 125 MiB. It is done
 /// long before, at a moment when nobody waits ([`Sqlite::fold`]), unless there is no such moment. A page that changes with every
 /// commit is moved once for many of them.
 const CHECKPOINT: u32 = 32_000;
