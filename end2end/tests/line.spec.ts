@@ -281,6 +281,49 @@ test('a line that has died without a word is found out, and another one made', a
   expect(await ada.fresh(tea)).toEqual(['said before', 'said into the void']);
 });
 
+test('of what was missed with much else one’s own message is sent again, and the rest is counted', async ({ person }) => {
+  const ada = await person('ada');
+  const ben = await person('ben');
+  const tea = await ada.makeRoom('Tea');
+  const cake = await ada.makeRoom('Cake');
+  await ben.join(cake);
+  let missing = '';
+  const sent: string[] = [];
+  await tap(ada.page, {
+    up: (command) => {
+      const { type, id } = JSON.parse(command) as { type: string; id: string };
+      if (type === 'send') sent.push(id);
+      return command;
+    },
+    // Of one room the next message is not told, but that something was missed.
+    down: (events) =>
+      events
+        .split('\n')
+        .map((line) => {
+          const { type, room, seq } = JSON.parse(line) as { type: string; room: string; seq: number };
+          if (type !== 'message' || room !== missing) return line;
+          missing = '';
+          return JSON.stringify({ type: 'limited', room, from: seq, to: seq });
+        })
+        .join('\n'),
+  });
+  const room = await ada.enter(tea);
+  await room.say('said before');
+  await room.hasLast('said before');
+  sent.length = 0;
+  missing = tea;
+  await room.say('its answer is missed', 'and this comes after it');
+  await room.hasLast('said before', 'its answer is missed', 'and this comes after it');
+  await expect(room.waiting).toHaveCount(0);
+  expect(sent.length).toBe(3);
+  expect(sent[1]).toBe(sent[0]);
+  expect(await ada.fresh(tea)).toEqual(['said before', 'its answer is missed', 'and this comes after it']);
+
+  missing = cake;
+  await ben.say(cake, 'missed, and counted');
+  await expect(ada.page.getByRole('link', { name: 'Cake 1 unread' })).toBeVisible();
+});
+
 test('who does not want to wait for the next try can ask for it, by keyboard too', async ({ person, line }) => {
   const ada = await person('ada', { baseURL: line.url });
   const room = await ada.enter(await ada.makeRoom('Tea'));

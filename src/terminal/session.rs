@@ -67,7 +67,8 @@ impl Session {
 
     /// What happens next. Nothing is lost when this is dropped while it waits.
     pub async fn next(&mut self) -> Happened {
-        let due = self.state.due().map(|due| Duration::from_millis(due.saturating_sub(now())));
+        let now = now();
+        let due = self.state.due(now).map(|due| Duration::from_millis(due.saturating_sub(now)));
         tokio::select! {
             heard = self.line.next() => match heard {
                 Some(heard) => Happened::Heard(heard),
@@ -102,10 +103,7 @@ impl Session {
             }
             Happened::Heard(Heard::LoggedOut) => return Err(ChatError::LoggedOut(self.state.on_their_way())),
             Happened::Fetched(Fetched::Page { room, page, asked, result }) => self.state.fetched(&room, page, asked, result),
-            Happened::Fetched(Fetched::About { room, members }) => {
-                self.state.told_about(room, members);
-                Vec::new()
-            }
+            Happened::Fetched(Fetched::About { room, members }) => self.state.told_about(room, members),
             Happened::Fetched(Fetched::Nothing) => Vec::new(),
             Happened::Due => self.state.send(now()),
         };

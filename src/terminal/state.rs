@@ -130,6 +130,8 @@ pub struct State {
     /// Whether the server has welcomed this socket.
     ready: bool,
     pub rooms: Rooms,
+    /// Rooms of which something is missing in the count of what is unread; it has been asked for.
+    uncounted: BTreeSet<Slug>,
     followed: BTreeMap<Slug, Followed>,
     current: Option<Slug>,
     /// Of the room that is looked at.
@@ -149,6 +151,7 @@ impl State {
             named: BTreeSet::new(),
             ready: false,
             rooms: Rooms::default(),
+            uncounted: BTreeSet::new(),
             followed: BTreeMap::new(),
             current: None,
             presence: None,
@@ -192,10 +195,10 @@ impl State {
         self.outbox.items().iter().filter(|item| !matches!(item.state, Sending::Refused(_))).count()
     }
 
-    /// When something is to be sent again (milliseconds since 1970): call [`Self::send`] then.
+    /// When something is to be sent again: call [`Self::send`] then. Both are in milliseconds since 1970.
     #[must_use]
-    pub fn due(&self) -> Option<u64> {
-        self.outbox.due().filter(|_| self.ready)
+    pub fn due(&self, now: u64) -> Option<u64> {
+        self.outbox.due(now).filter(|_| self.ready)
     }
 
     // The line
@@ -244,7 +247,13 @@ impl State {
                     self.presence = Some(presence);
                 }
             }
-            Event::Limited { room, .. } => self.missed(&room, &mut asks),
+            Event::Limited { room, to, .. } => {
+                if self.rooms.missed(&room, to) {
+                    self.uncounted.insert(room.clone());
+                    asks.push(Ask::About(room.clone()));
+                }
+                self.missed(&room, now, &mut asks);
+            }
             Event::Error { id: Some(id), why, message, .. } => {
                 if self.outbox.refused(id, &why, message, now) {
                     asks.extend(self.send(now));
@@ -257,7 +266,7 @@ impl State {
             Event::Pong => {}
             Event::Unknown => {
                 if let Some((room, seq)) = incoming.place {
-                    self.place(&room, seq, None, &mut asks);
+                    self.place(&room, seq, None, now, &mut asks);
                 }
             }
         }
@@ -272,6 +281,7 @@ impl State {
         }
         self.rooms.replace(rooms.iter().map(item).collect());
         self.rooms.welcome(rooms);
+        self.uncounted.clear();
         let followed: Vec<Slug> = self.followed.keys().cloned().collect();
         for slug in followed {
             let there = rooms.iter().find(|state| state.room == slug);
@@ -321,17 +331,17 @@ impl State {
                 }
             }
             Event::Left(membership) if membership.by.user == self.me => {
-                self.place(&room, seq, Some(event), asks);
+                self.place(&room, seq, Some(event), now, asks);
                 self.parted(&room, Refusal::NotMember.to_string());
                 return;
             }
             _ => {}
         }
-        self.place(&room, seq, Some(event), asks);
+        self.place(&room, seq, Some(event), now, asks);
     }
 
     /// Puts an event into the log of its room, if that is followed.
-    fn place(&mut self, room: &Slug, seq: Seq, event: Option<Event>, asks: &mut Vec<Ask>) {
+    fn place(&mut self, room: &Slug, seq: Seq, event: Option<Event>, now: u64, asks: &mut Vec<Ask>) {
         let Some(open) = self.followed.get_mut(room) else { return };
         match open.log.apply(seq, event) {
             Step::Show(event) => {
@@ -352,14 +362,18 @@ impl State {
             }
             Step::Nothing => {}
             Step::Resume => asks.push(Ask::Say(self.hello())),
-            Step::Fetch => self.missed(room, asks),
+            Step::Fetch => self.missed(room, now, asks),
         }
     }
 
     /// More of a room is missing than is told again.
-    fn missed(&mut self, room: &Slug, asks: &mut Vec<Ask>) {
+    fn missed(&mut self, room: &Slug, now: u64, asks: &mut Vec<Ask>) {
         if self.followed.get(room).is_some_and(|open| !open.log.is_fetching()) {
             self.fetch(room, false, asks);
+        }
+        // What happened to it may be among that.
+        if self.outbox.missed(room) {
+            asks.extend(self.send(now));
         }
     }
 
@@ -453,8 +467,17 @@ impl State {
     }
 
     /// What the server says of a room.
-    pub fn told_about(&mut self, about: Room, members: Vec<Person>) {
+    pub fn told_about(&mut self, about: Room, members: Vec<Person>) -> Vec<Ask> {
+        let mut asks = Vec::new();
         let slug = about.room.clone();
+        let Room { name, seq, read, unread, closed, .. } = about.clone();
+        let counted = !about.member || self.rooms.recount(&RoomState { room: slug.clone(), name, seq, read, unread, closed });
+        if counted {
+            self.uncounted.remove(&slug);
+        } else if self.uncounted.contains(&slug) {
+            // More has come since it was asked for, and cannot be told from what that counts.
+            asks.push(Ask::About(slug.clone()));
+        }
         if about.member && !self.rooms.is_member(&slug) {
             let mut items = self.rooms.items().to_vec();
             items.push(RoomItem {
@@ -474,6 +497,7 @@ impl State {
             room.about = Some(about);
             room.members = members;
         }
+        asks
     }
 
     // What the person does
@@ -695,6 +719,19 @@ mod tests {
             self.state.lost();
         }
 
+        /// The server's queue for the client runs over: what is of the log is dropped, answers stay, and it goes on from the log.
+        fn queue_overflows(&mut self) {
+            let Some(first) = seqs(self.to_client.iter().cloned()).into_iter().min() else { return };
+            self.to_client.retain(|event| event.place().is_none());
+            self.cursor = Some(first - 1);
+            if self.newest() - first >= REPLAYED {
+                let (from, to) = (Seq(first), Seq(self.newest()));
+                self.to_client.push_back(Event::Limited { room: tea(), from, to });
+                self.cursor = Some(to.0);
+            }
+            self.tell_news();
+        }
+
         fn server_takes(&mut self) {
             if self.cursor.is_none() {
                 return;
@@ -799,6 +836,8 @@ mod tests {
         Lost,
         /// Comes again, or late.
         Stray(usize),
+        /// More than the server keeps is on its way.
+        Overflow,
         LineLost,
         Connected,
         PageRead,
@@ -813,6 +852,7 @@ mod tests {
             8 => Just(Happening::Delivered),
             1 => Just(Happening::Lost),
             1 => (0_usize..40).prop_map(Happening::Stray),
+            1 => Just(Happening::Overflow),
             1 => Just(Happening::LineLost),
             3 => Just(Happening::Connected),
             3 => Just(Happening::PageRead),
@@ -850,6 +890,7 @@ mod tests {
                         let asks = world.state.hear(event.into(), world.now);
                         world.perform(asks);
                     },
+                    Happening::Overflow => world.queue_overflows(),
                     Happening::LineLost => world.lose_line(),
                     Happening::Connected => world.connect(),
                     Happening::PageRead => world.read_page(),
@@ -874,6 +915,108 @@ mod tests {
             prop_assert_eq!(mine.collect::<Vec<_>>(), world.written.clone());
             prop_assert!(world.state.waiting().is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_under_way_when_much_was_missed_is_sent_again_and_arrives_once() {
+        for filling in [Filling::End, Filling::All] {
+            let mut world = World::new(filling, 3);
+            world.settle();
+            let (id, asks) = world.state.write(&tea(), "mine".to_owned(), 1_000, &[1; 10]);
+            world.perform(asks);
+            world.server_takes();
+            assert_eq!(world.newest(), 4, "it is there");
+            let (_, asks) = world.state.write(&tea(), "and then".to_owned(), 1_001, &[2; 10]);
+            assert_eq!(asks, [], "one at a time");
+            for seq in 5..10 {
+                world.happens(happened(seq));
+            }
+            world.queue_overflows();
+            assert!(matches!(world.to_client.iter().collect::<Vec<_>>().as_slice(), [Event::Limited { .. }]));
+            world.deliver();
+            let said = world.to_server.iter().collect::<Vec<_>>();
+            assert!(matches!(said.as_slice(), [Command::Send { id: again, .. }] if *again == id), "{said:?}");
+            world.settle();
+            assert!(world.state.waiting().is_empty());
+            let mine = |event: &&Event| matches!(event, Event::Message(message) if message.by.user == "ada");
+            assert_eq!(seqs(world.log.iter().filter(mine).cloned()), [4, 10], "once, and then the next");
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_in_a_room_that_is_not_followed_is_sent_again_too() {
+        let mut world = World::new(Filling::End, 3);
+        world.settle();
+        let cake = Slug::new("cake").expect("a slug");
+        let (id, asks) = world.state.write(&cake, "mine".to_owned(), 1_000, &[1; 10]);
+        let again = asks.clone();
+        assert!(matches!(asks.as_slice(), [Ask::Say(Command::Send { .. })]));
+        let limited = Event::Limited { room: cake.clone(), from: Seq(2), to: Seq(900) };
+        let asks = world.state.hear(limited.into(), 1_001);
+        assert!(asks.ends_with(&again), "{asks:?}");
+        world.state.hear(Event::Sent { room: cake, id, seq: Seq(2) }.into(), 1_002);
+        assert!(world.state.waiting().is_empty());
+    }
+
+    #[test]
+    fn of_a_room_of_which_much_was_missed_the_count_is_asked_for_until_nothing_has_come_since() {
+        let mut world = World::new(Filling::End, 3);
+        world.settle();
+        let cake = Slug::new("cake").expect("a slug");
+        let room = |slug: &Slug| RoomState {
+            room: slug.clone(),
+            name: String::new(),
+            seq: Seq(3),
+            read: Seq(0),
+            unread: 1,
+            closed: false,
+        };
+        let welcome = Event::Welcome {
+            user: "ada".to_owned(),
+            epoch: EPOCH,
+            version: 1,
+            build: String::new(),
+            rooms: vec![room(&tea()), room(&cake)],
+        };
+        world.state.hear(welcome.into(), 0);
+        let limited = |to| Event::Limited { room: cake.clone(), from: Seq(1), to: Seq(to) };
+        assert_eq!(world.state.hear(limited(3).into(), 0), [], "the welcome has counted it");
+        assert_eq!(world.state.hear(limited(50).into(), 0), [Ask::About(cake.clone())]);
+        assert_eq!(world.state.rooms.unread(&cake), 1, "so far");
+        let about = |seq, unread| Room {
+            room: cake.clone(),
+            name: "Cake".to_owned(),
+            topic: String::new(),
+            member: true,
+            closed: false,
+            idle: crate::protocol::Idle::Never,
+            may_open: false,
+            members: 2,
+            active_at: Micros(0),
+            seq: Seq(seq),
+            read: Seq(0),
+            unread,
+        };
+        let by = person("ben");
+        let message = Message { room: cake.clone(), seq: Seq(51), id: Uuid::nil(), by, text: "x".to_owned(), at: Micros(0) };
+        world.state.hear(Event::Message(message).into(), 0);
+        assert_eq!(world.state.told_about(about(50, 40), Vec::new()), [Ask::About(cake.clone())], "more has come since");
+        assert_eq!(world.state.told_about(about(51, 41), Vec::new()), []);
+        assert_eq!(world.state.rooms.unread(&cake), 41);
+        assert_eq!(world.state.told_about(about(50, 40), Vec::new()), [], "nobody waits for it any more");
+        assert_eq!(world.state.rooms.unread(&cake), 41);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_up_no_message() {
+        let mut world = World::new(Filling::End, 3);
+        world.settle();
+        let (id, _) = world.state.write(&tea(), "mine".to_owned(), 3_600_000, &[1; 10]);
+        let busy = Event::Error { id: Some(id), room: Some(tea()), why: Refusal::Busy, message: String::new() };
+        assert_eq!(world.state.hear(busy.into(), 3_600_000), []);
+        assert!(world.state.due(3_600_000).is_some_and(|due| due > 3_600_000));
+        assert_eq!(world.state.due(1_000), Some(1_000));
+        assert!(matches!(world.state.send(1_000).as_slice(), [Ask::Say(Command::Send { .. })]));
     }
 
     #[test]

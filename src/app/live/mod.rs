@@ -2,7 +2,7 @@
 //!
 //! One [`Live`] for each tab, made when the first island asks for it; islands follow what is [`Known`] and tell it what happens. It
 //! knows nothing of how a room looks. What can be decided without a browser is decided in [`log`], [`outbox`], [`turn`],
-//! [`rooms`] and [`backoff`], and tested there; [`browser`], [`lock`] and [`socket`] are the browser's own. All of it is compiled
+//! [`rooms`], [`watch`] and [`backoff`], and tested there; [`browser`], [`lock`] and [`socket`] are the browser's own. All of it is compiled
 //! for the server too and never called there: only effects and event handlers reach it.
 
 pub mod backoff;
@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod rooms;
 pub mod socket;
 pub mod turn;
+pub mod watch;
 pub mod wire;
 
 use std::cell::{OnceCell, RefCell};
@@ -33,22 +34,11 @@ use self::log::{Log, Step};
 use self::outbox::{Item, Outbox, Storage};
 use self::rooms::Rooms;
 use self::socket::{Heard, Socket};
+use self::watch::{Look, PONG_SOON, PONG_WITHIN, Stage, Watch, is_over};
 use self::wire::{About, Page};
 use crate::protocol::{Command, Event, Presence, Refusal, RoomItem, RoomState, Seq, Slug, VERSION};
 
-/// The server closes a socket from which nothing has come for 75 s.
-const PING_EVERY: u64 = 25_000;
-/// A server that has not answered for so long is gone.
-const PONG_WITHIN: u64 = 10_000;
-/// The same where there is reason to think so: after a sleep, in a page that is looked at again.
-const PONG_SOON: u64 = 3_000;
-/// A message that is not answered for so long makes one ask whether the server is there.
-const ANSWER_WITHIN: u64 = 5_000;
-/// Timers that are so late stood still: the machine slept, or the page.
-const SLEPT: u64 = 15_000;
-/// From asking for a socket to the server's welcome.
-const WELCOME_WITHIN: u64 = 15_000;
-/// How often these are looked at.
+/// How often the line is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// An interruption that is shorter than this is not worth a word.
 const SAY_AFTER: Duration = Duration::from_secs(2);
@@ -60,6 +50,8 @@ const STILL: u64 = 5_000;
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// A page that takes longer than this is said to be on its way.
 const SLOW_AFTER: Duration = Duration::from_millis(200);
+/// A list or a page that was refused for a reason that passes is asked for again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How long a form may take to lead away from the page that it changed, in milliseconds.
 const FORM_GOES_FIRST: u64 = 2_000;
 
@@ -181,20 +173,16 @@ struct State {
     /// Whether the line has been gone for long, and nothing has been said of its being back.
     long: bool,
     retry: Option<TimeoutHandle>,
-    /// When the socket was asked for, when it was pinged last, and when something was heard on it, in milliseconds since 1970.
-    asked_at: u64,
-    pinged_at: u64,
-    heard_at: u64,
-    /// How long the answer to the last ping may take, in milliseconds.
-    patience: u64,
-    /// When a message was sent last, when the line was looked at last, and when something was typed last.
-    sent_at: u64,
-    looked_at: u64,
+    watch: Watch,
+    /// When something was typed last, in milliseconds since 1970.
     typed_at: u64,
     /// What is being written is not kept: the storage does not take it.
     draft_unkept: bool,
     /// The outbox's next attempt.
     due: Option<TimeoutHandle>,
+    /// The list of rooms is to be fetched, and whether an earlier one is on its way.
+    list_wanted: bool,
+    list_fetching: bool,
     /// What has been read and is to be said when the pause after the last `read` ends.
     read_due: Option<(Slug, Seq)>,
     read_pause: bool,
@@ -231,7 +219,7 @@ impl Live {
             state.me = Some(me.clone());
             state.outbox = Some(Outbox::open(Local, lock::turn(me.id), me.id));
             state.build = browser::build();
-            state.looked_at = browser::now();
+            state.watch.begin(browser::now());
             state.title = document().title();
         }
         if let Some(root) = document().document_element() {
@@ -517,9 +505,7 @@ impl Live {
         }
         state.generation += 1;
         state.ready = false;
-        state.asked_at = browser::now();
-        state.heard_at = state.asked_at;
-        state.pinged_at = state.asked_at;
+        state.watch.opening(browser::now());
         let generation = state.generation;
         state.socket = Socket::open(move |heard| live().hear(generation, heard)).ok();
         let failed = state.socket.is_none();
@@ -535,7 +521,7 @@ impl Live {
             if state.generation != generation {
                 return;
             }
-            state.heard_at = browser::now();
+            state.watch.heard();
         }
         match heard {
             Heard::Opened => self.hello(),
@@ -576,7 +562,7 @@ impl Live {
         }
         if code == LOGIN_ENDED {
             state.stopped = true;
-            let form_goes = browser::now().saturating_sub(state.submitted_at) < FORM_GOES_FIRST;
+            let form_goes = !is_over(browser::now(), state.submitted_at, FORM_GOES_FIRST);
             drop(state);
             // A form that did it is on its way elsewhere.
             if form_goes {
@@ -703,7 +689,7 @@ impl Live {
     fn wake(&self) {
         let (missing, silent) = {
             let state = self.state.borrow();
-            (state.socket.is_none(), state.ready && browser::now().saturating_sub(state.pinged_at) > 5_000)
+            (state.socket.is_none(), state.ready && state.watch.is_silent(browser::now()))
         };
         if missing {
             self.connect();
@@ -727,8 +713,7 @@ impl Live {
     /// Asks whether the server is there. One that has not answered within `patience` milliseconds is gone.
     fn ping(&self, patience: u64) {
         let mut state = self.state.borrow_mut();
-        state.pinged_at = browser::now();
-        state.patience = patience;
+        state.watch.asked(browser::now(), patience);
         if let Some(socket) = &state.socket {
             socket.send(&Command::Ping);
         }
@@ -737,26 +722,20 @@ impl Live {
 
     /// Looks after the socket, now and then.
     fn look_after(&self) {
-        let now = browser::now();
-        let (dead, slept, ping) = {
+        let look = {
             let mut state = self.state.borrow_mut();
-            let since = |then: u64| now.saturating_sub(then);
-            // A socket may have died meanwhile without a word, and a wait for the next try have stood still.
-            let slept = since(state.looked_at) > SLEPT;
-            state.looked_at = now;
-            let unanswered = state.ready && state.heard_at < state.pinged_at && since(state.pinged_at) > state.patience;
-            let unwelcome = !state.ready && state.socket.is_some() && since(state.asked_at) > WELCOME_WITHIN;
-            let asked = state.pinged_at.max(state.heard_at);
-            let doubtful = asked < state.sent_at && since(state.sent_at) > ANSWER_WITHIN;
-            let ping = state.ready && (doubtful || since(state.pinged_at) >= PING_EVERY);
-            (unanswered || unwelcome, slept, ping)
+            let stage = match state.socket {
+                _ if state.ready => Stage::Ready,
+                Some(_) => Stage::Opening,
+                None => Stage::None,
+            };
+            state.watch.look(browser::now(), stage)
         };
-        if dead {
-            self.lost(0);
-        } else if slept {
-            self.wake();
-        } else if ping {
-            self.ping(PONG_WITHIN);
+        match look {
+            Look::Dead => self.lost(0),
+            Look::Slept => self.wake(),
+            Look::Ask => self.ping(PONG_WITHIN),
+            Look::Fine => {}
         }
     }
 
@@ -780,7 +759,12 @@ impl Live {
                     self.known.update(|known| known.presence = Some(presence));
                 }
             }
-            Event::Limited { room, .. } => self.fetch_room(&room),
+            Event::Limited { room, to, .. } => {
+                if self.known.update_untracked(|known| known.rooms.missed(&room, to)) {
+                    self.fetch_list();
+                }
+                self.missed(&room);
+            }
             Event::Error { id: Some(id), why, message, .. } => {
                 let known = self
                     .state
@@ -881,7 +865,17 @@ impl Live {
             }
             Step::Nothing => {}
             Step::Resume => self.reconnect(),
-            Step::Fetch => self.fetch_room(room),
+            Step::Fetch => self.missed(room),
+        }
+    }
+
+    /// More of a room is missing than is told again.
+    fn missed(&self, room: &Slug) {
+        self.fetch_room(room);
+        // What happened to it may be among that.
+        let under_way = self.state.borrow_mut().outbox.as_mut().is_some_and(|outbox| outbox.missed(room));
+        if under_way {
+            self.flush();
         }
     }
 
@@ -945,7 +939,7 @@ impl Live {
                 // Without a line it is asked for again with the next welcome.
                 if ready {
                     let room = room.clone();
-                    set_timeout(move || live().fetch_room(&room), Duration::from_secs(3));
+                    set_timeout(move || live().fetch_room(&room), AGAIN_AFTER);
                 }
             }
             _ => {
@@ -955,13 +949,46 @@ impl Live {
         }
     }
 
+    /// Fetches the list of rooms anew: once for all that asks for it together, and one after the other, so that what comes last is the
+    /// latest.
     fn fetch_list(&self) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.list_wanted = true;
+            if state.list_fetching {
+                return;
+            }
+            state.list_fetching = true;
+        }
         spawn_local(async {
-            let Ok(json) = browser::post("list_rooms", "").await else { return };
-            if let Some(json) = json::parse(&json) {
-                live().know(wire::rooms(&json));
+            let live = live();
+            while live.wants_list() {
+                let list = browser::post("list_rooms", "").await;
+                live.fetched_list(list);
             }
         });
+    }
+
+    /// Whether the list is to be fetched once more; if not, nobody is at it any more.
+    fn wants_list(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.list_fetching = std::mem::take(&mut state.list_wanted);
+        state.list_fetching
+    }
+
+    fn fetched_list(&self, list: Result<String, Refusal>) {
+        match list {
+            Ok(json) => {
+                if let Some(json) = json::parse(&json) {
+                    self.know(wire::rooms(&json));
+                    // What is on the screen is not unread.
+                    self.mark_read();
+                }
+            }
+            // Without a line the next welcome counts anew.
+            Err(why) if why.passes() && self.state.borrow().ready => set_timeout(|| live().fetch_list(), AGAIN_AFTER),
+            Err(_) => {}
+        }
     }
 
     // What is said to the server
@@ -970,17 +997,17 @@ impl Live {
     fn flush(&self) {
         let now = browser::now();
         let mut state = self.state.borrow_mut();
-        let State { outbox: Some(outbox), socket, ready, due, sent_at, .. } = &mut *state else { return };
+        let State { outbox: Some(outbox), socket, ready, due, watch, .. } = &mut *state else { return };
         if *ready && let Some(socket) = socket {
             for command in outbox.send(now) {
                 socket.send(&command);
-                *sent_at = now;
+                watch.sent(now);
             }
         }
         if let Some(due) = due.take() {
             due.clear();
         }
-        *due = outbox.due().and_then(|at| {
+        *due = outbox.due(now).and_then(|at| {
             set_timeout_with_handle(|| live().flush(), Duration::from_millis(at.saturating_sub(now).max(50))).ok()
         });
         drop(state);
@@ -1002,7 +1029,8 @@ impl Live {
         let (room, seq) = {
             let state = self.state.borrow();
             let Some(open) = state.open.as_ref().filter(|open| open.at_end) else { return };
-            let Some(log) = &open.log else { return };
+            // A page that is fetched says when it is there.
+            let Some(log) = open.log.as_ref().filter(|log| !log.is_fetching()) else { return };
             (open.room.clone(), log.last())
         };
         if self.known.with_untracked(|known| known.rooms.unread(&room)) == 0 {
@@ -1057,8 +1085,8 @@ impl Live {
 
     /// Loads the page again, but not under anyone's fingers.
     fn reload_when_still(&self) {
-        let since = browser::now().saturating_sub(self.state.borrow().typed_at);
-        if document().hidden() || since >= STILL {
+        let still = is_over(browser::now(), self.state.borrow().typed_at, STILL);
+        if document().hidden() || still {
             self.reload_once();
         } else {
             set_timeout(|| live().reload_when_still(), Duration::from_millis(STILL));

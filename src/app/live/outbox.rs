@@ -83,6 +83,17 @@ impl Kept {
 /// The wait after a refusal that passes and does not say how long, in milliseconds.
 const LATER: u64 = 2_000;
 
+/// How long a refusal that passes is waited out, in milliseconds.
+fn wait(why: &Refusal) -> u64 {
+    if let Refusal::TooFast { retry_after_ms } = why { u64::from(*retry_after_ms).max(100) } else { LATER }
+}
+
+/// When what was refused is asked again. What would have to wait for longer than its refusal says was refused before the clock was set
+/// back: it is asked now.
+fn again(until: u64, why: &Refusal, now: u64) -> u64 {
+    if until > now + wait(why) { now } else { until }
+}
+
 /// The outbox of one account, as one tab has it.
 pub struct Outbox<S> {
     storage: S,
@@ -193,9 +204,9 @@ impl<S: Storage> Outbox<S> {
                 continue;
             }
             closed.push(item.room.clone());
-            let due = match item.state {
+            let due = match &item.state {
                 State::Waiting => true,
-                State::Later { until, .. } => until <= now,
+                State::Later { until, why } => again(*until, why, now) <= now,
                 State::UnderWay | State::Refused(_) => false,
             };
             if due {
@@ -216,8 +227,9 @@ impl<S: Storage> Outbox<S> {
 
     /// When something will be due that is not now.
     #[must_use]
-    pub fn due(&self) -> Option<u64> {
-        let later = |item: &Item| if let State::Later { until, .. } = item.state { Some(until) } else { None };
+    pub fn due(&self, now: u64) -> Option<u64> {
+        let later =
+            |item: &Item| if let State::Later { until, why } = &item.state { Some(again(*until, why, now)) } else { None };
         self.items.iter().filter_map(later).chain(self.turn.due()).min()
     }
 
@@ -232,6 +244,14 @@ impl<S: Storage> Outbox<S> {
         }
     }
 
+    /// More happened in `room` than its server tells: an answer to what is under way there may have been among it, and is asked for
+    /// again on the same line. True when there is something to ask.
+    pub fn missed(&mut self, room: &Slug) -> bool {
+        let under_way = |item: &&mut Item| item.room == *room && item.state == State::UnderWay;
+        // There is one at most.
+        self.items.iter_mut().find(under_way).map(|item| item.state = State::Waiting).is_some()
+    }
+
     /// The server has the message. True when it was here.
     pub fn arrived(&mut self, id: Uuid) -> bool {
         // Also one that was not taken up here yet: what wrote it may be gone.
@@ -241,12 +261,8 @@ impl<S: Storage> Outbox<S> {
     /// The server refused the message. True when it was here.
     pub fn refused(&mut self, id: Uuid, why: &Refusal, sentence: String, now: u64) -> bool {
         let Some(item) = self.items.iter_mut().find(|item| item.id == id) else { return false };
-        item.state = if why.passes() {
-            let wait = if let Refusal::TooFast { retry_after_ms } = why { u64::from(*retry_after_ms).max(100) } else { LATER };
-            State::Later { until: now + wait, why: why.clone() }
-        } else {
-            State::Refused(sentence)
-        };
+        item.state =
+            if why.passes() { State::Later { until: now + wait(why), why: why.clone() } } else { State::Refused(sentence) };
         if matches!(item.state, State::Refused(_)) {
             self.keep(id);
         }
@@ -404,12 +420,50 @@ pub mod tests {
         outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
         outbox.send(10);
         outbox.refused(first, &Refusal::TooFast { retry_after_ms: 500 }, String::new(), 10);
-        assert_eq!(outbox.due(), Some(510));
+        assert_eq!(outbox.due(10), Some(510));
         assert_eq!(sent(&outbox.send(509)), [""; 0]);
         assert_eq!(sent(&outbox.send(510)), ["a"]);
-        assert_eq!(outbox.due(), None);
+        assert_eq!(outbox.due(510), None);
         outbox.refused(first, &Refusal::Full, String::new(), 600);
         assert_eq!(outbox.items()[0].state, State::Later { until: 600 + LATER, why: Refusal::Full }, "it is kept, and says why");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_wait_for_longer_than_its_refusal_says() {
+        const HOUR: u64 = 3_600_000;
+        for (why, wait) in [(Refusal::Busy, LATER), (Refusal::TooFast { retry_after_ms: 60_000 }, 60_000)] {
+            let mut outbox = open(&Shelf::default());
+            let first = outbox.push(room(1), "a".to_owned(), HOUR, &[1; 10]);
+            outbox.send(HOUR);
+            outbox.refused(first, &why, String::new(), HOUR);
+            // By less than has been waited, half of it: nobody can tell.
+            assert_eq!(outbox.due(HOUR + wait / 4), Some(HOUR + wait));
+            assert_eq!(sent(&outbox.send(HOUR + wait / 4)), [""; 0]);
+            // By more.
+            assert_eq!(outbox.due(10), Some(10));
+            assert_eq!(sent(&outbox.send(10)), ["a"]);
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_in_a_room_of_which_much_was_missed_is_sent_again() {
+        let mut outbox = open(&Shelf::default());
+        let first = outbox.push(room(1), "a".to_owned(), 10, &[1; 10]);
+        outbox.push(room(1), "b".to_owned(), 10, &[2; 10]);
+        let other = outbox.push(room(2), "c".to_owned(), 10, &[3; 10]);
+        assert_eq!(sent(&outbox.send(10)), ["a", "c"]);
+        assert!(!outbox.missed(&room(3)));
+        assert!(outbox.missed(&room(1)));
+        assert!(!outbox.missed(&room(1)), "nothing is under way there any more");
+        // Under the same id, and neither what is after it nor what is under way elsewhere.
+        let again = outbox.send(11);
+        assert!(matches!(again.as_slice(), [Command::Send { id, .. }] if *id == first), "{again:?}");
+        assert!(outbox.arrived(first));
+        assert_eq!(sent(&outbox.send(12)), ["b"]);
+        // What the server has refused for now is still waited out.
+        outbox.refused(other, &Refusal::Busy, String::new(), 12);
+        assert!(!outbox.missed(&room(2)));
+        assert_eq!(sent(&outbox.send(13)), [""; 0]);
     }
 
     #[test]
@@ -511,6 +565,11 @@ pub mod tests {
             room: usize,
         },
         LineIsLost,
+        /// The server tells that more happened in this room than it tells; among that what is under way, if it has taken it.
+        Missed {
+            room: usize,
+            taken: bool,
+        },
         Busy {
             room: usize,
         },
@@ -529,6 +588,7 @@ pub mod tests {
             4 => (0_usize..3).prop_map(|room| Happening::Takes { room }),
             1 => (0_usize..3).prop_map(|room| Happening::TakesAndLineIsLost { room }),
             1 => Just(Happening::LineIsLost),
+            1 => (0_usize..3, any::<bool>()).prop_map(|(room, taken)| Happening::Missed { room, taken }),
             1 => (0_usize..3).prop_map(|room| Happening::Busy { room }),
             1 => (0_usize..3).prop_map(|room| Happening::Refuses { room }),
             1 => Just(Happening::Reload),
@@ -548,8 +608,11 @@ pub mod tests {
             // What the server's log has, and what it was asked and has not answered.
             let mut log: Vec<(usize, Uuid)> = Vec::new();
             let mut asked: BTreeMap<usize, Uuid> = BTreeMap::new();
-            let end = [Happening::LineIsLost, Happening::Clock(19_999)].into_iter()
-                .chain((0..300).flat_map(|_| [Happening::Send, Happening::Takes { room: 0 }, Happening::Takes { room: 1 }, Happening::Takes { room: 2 }]));
+            // No line is lost any more, and the clock is set back once: what was to wait until later than that has waited enough.
+            let end = [0, LATER].into_iter().flat_map(|now| {
+                let rest = (0..300).flat_map(|_| [Happening::Send, Happening::Takes { room: 0 }, Happening::Takes { room: 1 }, Happening::Takes { room: 2 }]);
+                std::iter::once(Happening::Clock(now)).chain(rest)
+            });
             for happening in happenings.into_iter().chain(end) {
                 match happening {
                     Happening::Write { room: n } => {
@@ -560,7 +623,7 @@ pub mod tests {
                     Happening::Send => for command in outbox.send(now) {
                         let Command::Send { room: slug, id, .. } = command else { continue };
                         let n = (0..3).find(|n| room(*n) == slug).expect("one of the rooms");
-                        prop_assert!(asked.insert(n, id).is_none(), "two of a room under way");
+                        prop_assert!(asked.insert(n, id).is_none_or(|before| before == id), "two of a room under way");
                     },
                     Happening::Takes { room } => if let Some(id) = asked.remove(&room) {
                         if !log.contains(&(room, id)) { log.push((room, id)); }
@@ -572,6 +635,10 @@ pub mod tests {
                         outbox.line_lost();
                     }
                     Happening::LineIsLost => { asked.clear(); outbox.line_lost(); }
+                    Happening::Missed { room: n, taken } => {
+                        if taken && let Some(id) = asked.remove(&n) && !log.contains(&(n, id)) { log.push((n, id)); }
+                        outbox.missed(&room(n));
+                    }
                     Happening::Busy { room } => if let Some(id) = asked.remove(&room) {
                         outbox.refused(id, &Refusal::Busy, String::new(), now);
                     },

@@ -41,6 +41,34 @@ impl Rooms {
         found != states.len()
     }
 
+    /// What happened in `room` up to `to` is not told. True when it was not counted either: the server's count has to be asked for.
+    pub fn missed(&mut self, room: &Slug, to: Seq) -> bool {
+        let Some((_, counted)) = self.counted.iter_mut().find(|(slug, _)| slug == room) else {
+            // The join was missed with the rest.
+            self.counted.push((room.clone(), to));
+            return true;
+        };
+        let news = *counted < to;
+        *counted = to.max(*counted);
+        news
+    }
+
+    /// The server's own count of one room, asked for alone. False when it is older than what is known here, and changes nothing.
+    pub fn recount(&mut self, state: &RoomState) -> bool {
+        let Some(item) = self.items.iter_mut().find(|item| item.room == state.room) else { return true };
+        let Some((_, counted)) = self.counted.iter_mut().find(|(slug, _)| *slug == state.room) else { return true };
+        // At its bound a count stays what it is, whatever came after it.
+        if state.read < item.read || state.seq < *counted && state.unread < UNREAD_MAX {
+            return false;
+        }
+        if state.seq >= *counted {
+            item.closed = state.closed;
+        }
+        *counted = state.seq.max(*counted);
+        (item.read, item.unread) = (state.read, state.unread);
+        true
+    }
+
     /// An event of one of the rooms; `me` is who reads.
     pub fn apply(&mut self, event: &Event, me: &str) {
         match event {
@@ -183,6 +211,42 @@ mod tests {
         assert_eq!(rooms.total(), 1);
         rooms.seen(&tea());
         assert_eq!(rooms.total(), 0);
+    }
+
+    #[test]
+    fn what_was_missed_is_asked_for_unless_the_server_has_counted_it() {
+        let mut rooms = rooms(0);
+        rooms.welcome(&[state(5, 2)]);
+        assert!(!rooms.missed(&tea(), Seq(5)), "the welcome has counted it");
+        assert!(rooms.missed(&tea(), Seq(205)));
+        assert!(!rooms.missed(&tea(), Seq(205)), "it is asked for once");
+        rooms.apply(&message(205, "ben"), "ada");
+        assert_eq!(rooms.unread(&tea()), 2, "it is in what is asked for");
+        rooms.apply(&message(206, "ben"), "ada");
+        assert_eq!(rooms.unread(&tea()), 3);
+        // One that was joined meanwhile.
+        let mut rooms = self::rooms(0);
+        assert!(rooms.missed(&tea(), Seq(9)));
+        rooms.apply(&message(10, "ben"), "ada");
+        assert_eq!(rooms.unread(&tea()), 1);
+    }
+
+    #[test]
+    fn a_count_that_is_older_than_what_is_known_is_none() {
+        let mut rooms = rooms(0);
+        rooms.welcome(&[state(5, 0)]);
+        rooms.missed(&tea(), Seq(50));
+        rooms.apply(&message(51, "ben"), "ada");
+        assert!(!rooms.recount(&state(50, 40)), "one more has come since");
+        assert_eq!(rooms.unread(&tea()), 1);
+        assert!(rooms.recount(&state(52, 42)));
+        rooms.apply(&message(52, "ben"), "ada");
+        assert_eq!(rooms.unread(&tea()), 42, "it has been counted");
+        assert!(rooms.recount(&state(51, UNREAD_MAX)), "more is not counted");
+        assert_eq!(rooms.unread(&tea()), UNREAD_MAX);
+        rooms.apply(&Event::Read { room: tea(), seq: Seq(52), unread: 0 }, "ada");
+        assert!(!rooms.recount(&state(52, 42)), "it has been read since");
+        assert_eq!(rooms.unread(&tea()), 0);
     }
 
     #[test]

@@ -358,6 +358,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_was_missed_is_sent_again_by_the_tab_whose_turn_it_is() {
+        for by_lease in [false, true] {
+            let mut world = World::new(by_lease, true);
+            let step = |world: &mut World, what, at| world.happens(what, at, 0).expect("as it should");
+            step(&mut world, Happening::Write, 0);
+            for _ in 0..2 {
+                step(&mut world, Happening::Clock(PAUSE), 0);
+                step(&mut world, Happening::Grant, 0);
+                step(&mut world, Happening::Timer, 0);
+            }
+            step(&mut world, Happening::Hears, 1);
+            let under_way = world.tabs[0].as_ref().expect("open").asked.clone();
+            assert_eq!(under_way.len(), 1);
+            step(&mut world, Happening::TakesAndTellsNobody, 0);
+            let asked = |world: &World, at: usize| world.tabs[at].as_ref().expect("open").asked.clone();
+            assert_eq!(asked(&world, 0), under_way, "the same, at once");
+            assert!(asked(&world, 1).is_empty(), "and nobody else, who knows of it");
+            step(&mut world, Happening::Takes, 0);
+            assert!(world.tabs.iter().flatten().all(|tab| tab.outbox.items().is_empty()));
+            assert_eq!(world.log, world.written, "it is there once");
+        }
+    }
+
     /// The browser's lock, for the tabs of one browser.
     #[derive(Clone, Debug, Default)]
     struct Locks(Rc<RefCell<Queue>>);
@@ -456,6 +480,8 @@ mod tests {
         /// The server takes what is under way; the others hear of it.
         Takes,
         TakesAndLineIsLost,
+        /// The server takes what is under way, and so much more happens that no tab is told of it, but of that.
+        TakesAndTellsNobody,
         Busy,
         Refuses,
         LineIsLost,
@@ -510,8 +536,10 @@ mod tests {
                 for (_, other) in before {
                     prop_assert!(self.is_done(*other), "one was sent before its turn");
                 }
-                for other in self.tabs.iter().flatten().filter_map(|tab| tab.asked.get(&n)) {
-                    prop_assert!(!self.brisk, "two of a room under way");
+                for (tab, other) in self.tabs.iter().enumerate().filter_map(|(tab, it)| Some((tab, it.as_ref()?.asked.get(&n)?)))
+                {
+                    // A tab that has missed its answer asks again.
+                    prop_assert!(tab == at || !self.brisk, "two of a room under way");
                     prop_assert!(*other == id || self.is_done(*other), "two of a room under way, and not the same");
                 }
                 self.tabs[at].as_mut().expect("open").asked.insert(n, id);
@@ -578,6 +606,16 @@ mod tests {
                     self.lose(at);
                     Ok(())
                 }
+                Happening::TakesAndTellsNobody => {
+                    self.take(at, n);
+                    for at in 0..TABS {
+                        let tab = self.tabs[at].as_mut().filter(|tab| tab.line);
+                        if tab.is_some_and(|tab| tab.outbox.missed(&room(n))) {
+                            self.flush(at)?;
+                        }
+                    }
+                    Ok(())
+                }
                 Happening::Busy => {
                     let Some(tab) = &mut self.tabs[at] else { return Ok(()) };
                     if let Some(id) = tab.asked.remove(&n) {
@@ -631,6 +669,7 @@ mod tests {
             5 => Just(Happening::Grant),
             6 => Just(Happening::Takes),
             1 => Just(Happening::TakesAndLineIsLost),
+            1 => Just(Happening::TakesAndTellsNobody),
             1 => Just(Happening::Busy),
             1 => Just(Happening::Refuses),
             1 => Just(Happening::LineIsLost),

@@ -148,8 +148,8 @@ pub fn event(json: &impl Json) -> Option<Event> {
         "sent" => Event::Sent { room: room()?, id: id()?, seq: seq()? },
         "read" => Event::Read { room: room()?, seq: seq()?, unread: json.count("unread") },
         "presence" => Event::Presence(presence(json)?),
-        // Where it begins and ends does not matter: the whole room is fetched.
-        "limited" => Event::Limited { room: room()?, from: Seq::ZERO, to: Seq::ZERO },
+        // Where it begins does not matter: the whole room is fetched.
+        "limited" => Event::Limited { room: room()?, from: Seq::ZERO, to: self::seq(json, "to").unwrap_or_default() },
         "error" => Event::Error { id: id(), room: room(), why: refusal(json), message: json.text("message").unwrap_or_default() },
         "pong" => Event::Pong,
         _ => Event::Unknown,
@@ -310,7 +310,7 @@ mod tests {
             Event::Sent { room: room.clone(), id, seq },
             Event::Read { room: room.clone(), seq, unread: 4 },
             Event::Presence(Presence { room: room.clone(), count: 9, users: vec![by] }),
-            Event::Limited { room: room.clone(), from: Seq::ZERO, to: Seq::ZERO },
+            Event::Limited { room: room.clone(), from: Seq::ZERO, to: seq },
             Event::Pong,
         ] {
             assert_eq!(read(&event), event);
