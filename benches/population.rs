@@ -99,7 +99,15 @@ async fn write(place: &Place, wanted: Vec<[Slug; 3]>) -> Vec<Inhabitant> {
     }
     let sessions = store.sessions();
     for (account, email, rooms) in written {
-        let login = NewLogin { id: LoginId(Uuid::new_v4()), account, address: "127.0.0.1", agent: "", at: now(), until: None };
+        let login = NewLogin {
+            id: LoginId(Uuid::new_v4()),
+            account,
+            address: "127.0.0.1",
+            agent: "",
+            at: now(),
+            until: None,
+            checked: None,
+        };
         assert!(store.add_login(&login).await.expect("it can be kept"));
         // As `server::web::session` has it.
         let data = HashMap::from([("login".to_owned(), login.id.0.to_string().into()), ("touched".to_owned(), now().0.into())]);

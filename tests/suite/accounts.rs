@@ -1,8 +1,9 @@
 //! Signing up, logging in and out, and the cookie that a login is.
 
+use serde_json::json;
 use snug::protocol::{Field, Refusal};
 
-use crate::support::{Engine, PASSWORD, TestApp, eventually, on_both};
+use crate::support::{Engine, PASSWORD, TestApp, eventually, new_id, on_both};
 
 on_both! {
     async fn signing_up_logs_in(app: TestApp) {
@@ -101,6 +102,61 @@ on_both! {
         assert_eq!(app.visitor().log_in_fails("ada").await, Refusal::WrongPassword, "nobody was signed up");
     }
 
+    async fn a_name_that_shows_nothing_or_less_than_it_has_is_refused_at_every_door(app: TestApp) {
+        let refusal = Refusal::BadForm { field: Field::Username };
+        for name in ["\u{3164}", "\u{115f}", "\u{1160}", "\u{ffa0}", "ada\u{3164}", "ada\u{fe0f}", "a\u{34f}da"] {
+            assert_eq!(app.at_every_door(name).await, Err(refusal.clone()), "{name:?}");
+        }
+    }
+
+    async fn a_name_that_looks_like_another_as_it_is_typed_is_taken(app: TestApp) {
+        for (there, likes) in [
+            ("alice", ["aIice", "AIice"]),
+            // The one with the capital came first.
+            ("Ian", ["lan", "LAN"]),
+            ("BOB", ["B0B", "\u{412}ob"]),
+            ("s1d", ["sId", "SlD"]),
+        ] {
+            app.sign_up(there).await;
+            for like in likes {
+                assert_eq!(app.at_every_door(like).await, Err(Refusal::TakenUsername), "{like} beside {there}");
+            }
+        }
+        for (there, other) in [("dian", "dlan"), ("Mia", "Mla")] {
+            app.sign_up(there).await;
+            assert_eq!(app.at_every_door(other).await, Ok(()), "{other} beside {there}");
+        }
+    }
+
+    async fn of_two_who_want_names_that_look_alike_at_once_one_gets_it(app: TestApp) {
+        let sign_up = async |username: &str| {
+            let fields = [("email", &*format!("{username}@example.org")), ("username", username), ("password", PASSWORD)];
+            app.visitor().ask::<()>("sign_up", &fields).await
+        };
+        let (one, other) = tokio::join!(sign_up("leila"), sign_up("leiIa"));
+        assert!(one.is_ok() != other.is_ok(), "{one:?} and {other:?}");
+        assert_eq!(one.and(other), Err(Refusal::TakenUsername));
+    }
+
+    async fn who_looks_alike_from_before_stays_and_is_known_to_newcomers(app: TestApp) {
+        let mut app = app;
+        for user in ["alice", "Ian", "eve", "nobody"] {
+            app.sign_up(user).await;
+        }
+        app.stop().await;
+        app.sql("UPDATE users SET username = 'aIice', username_key = 'aiice' WHERE username = 'eve';
+                 UPDATE users SET username = '\u{3164}', username_key = '' WHERE username = 'nobody';").await.unwrap();
+        app.make_old().await;
+        app.start_again().await;
+        for (name, user) in [("alice", "alice"), ("aIice", "aIice"), ("ian", "Ian"), ("\u{3164}", "\u{3164}"), ("eve@example.org", "aIice")] {
+            assert_eq!(app.log_in(name).await.user, user);
+        }
+        assert_eq!(app.at_every_door("lan").await, Err(Refusal::TakenUsername), "by what Ian was given at the start");
+        assert_eq!(app.at_every_door("dlan").await, Ok(()));
+        app.restart().await;
+        assert_eq!(app.log_in("aIice").await.user, "aIice");
+    }
+
     async fn logging_out_ends_the_session_for_every_copy_of_its_cookie(app: TestApp) {
         let ada = app.sign_up("ada").await;
         let thief = ada.copy();
@@ -197,6 +253,24 @@ on_both! {
 /// Whether a `Set-Cookie` has this attribute, given in lower case.
 fn has(cookie: &str, attribute: &str) -> bool {
     cookie.to_ascii_lowercase().split(';').any(|part| part.trim() == attribute)
+}
+
+impl TestApp {
+    /// Whether one can sign up under this name. Where not, every door says the same: pages, with their scripts and without, and the API.
+    async fn at_every_door(&self, user: &str) -> Result<(), Refusal> {
+        let email = format!("{}@example.org", new_id());
+        let fields = [("email", &*email), ("username", user), ("password", PASSWORD)];
+        let outcome = self.visitor().ask::<()>("sign_up", &fields).await;
+        if let Err(refusal) = &outcome {
+            let form = self.visitor().post_form("sign_up", &fields).await;
+            assert_eq!(form.status, refusal.status());
+            let body = json!({ "email": email, "username": user, "password": PASSWORD });
+            let api = self.bot().post("/api/auth/register", body).await;
+            let code = serde_json::to_value(refusal).unwrap()["code"].clone();
+            assert_eq!((api.status, api.problem().into()), (refusal.status(), code));
+        }
+        outcome
+    }
 }
 
 impl crate::support::Visitor {

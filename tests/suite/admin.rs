@@ -55,6 +55,9 @@ on_both! {
         assert_eq!(create("other", "other@example.org", "password").await, said(Refusal::CommonPassword));
         assert!(create("other", "other@example.org", "short").await.contains("at least 8 characters"));
         assert!(create("a@b", "other@example.org", NEW).await.contains("letters and digits"));
+        assert!(create("\u{3164}", "other@example.org", NEW).await.contains("letters and digits"));
+        app.sign_up("Ian").await;
+        assert_eq!(create("lan", "other@example.org", NEW).await, said(Refusal::TakenUsername));
         assert_eq!(create("other", "other@example.org", "").await, "no password came by the standard input");
         assert_eq!(app.admin(&["set-password", "ada"], "ada@example.org").await.refusal(), said(Refusal::CommonPassword));
         assert_eq!(app.admin(&["set-password", "eve"], NEW).await.refusal(), "there is no account with the name eve");

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use snug::protocol::{Command, Event, Refusal, Seq};
+use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::support::{Engine, TestApp, message, new_id, on_both, send};
@@ -400,4 +401,62 @@ async fn who_says_hello_again_is_told_what_became_of_their_rooms_on_another_node
         matches!(socket.next_event().await, Event::Message(message) if message.text == "good morning"),
         "and hears no more of it"
     );
+}
+
+#[tokio::test]
+async fn who_leaves_on_another_node_while_a_socket_says_hello_hears_nothing_more() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+    let mut socket = ada.socket().await;
+    let mut other = PgConnection::connect(app.database_url().unwrap()).await.unwrap();
+    // Whose rooms they are is known by then, and what they are is not.
+    other.execute("BEGIN; LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let leaving = async {
+        app.lock_is_waited_for().await;
+        let leaves = "WITH gone AS (UPDATE rooms SET last_seq = last_seq + 1, member_count = member_count - 1
+                                    WHERE slug = 'general' RETURNING id, last_seq)
+                      UPDATE members m SET until_seq = gone.last_seq FROM gone, users u
+                      WHERE m.room_id = gone.id AND m.user_id = u.id AND u.username = 'ada'; COMMIT";
+        other.execute(leaves).await.unwrap();
+    };
+    let (hello, ()) = tokio::join!(socket.hello(), leaving);
+    assert!(!hello.has("general"));
+    bob.post("general", "now that we are alone").await;
+    socket.send(&Command::Ping).await;
+    assert!(matches!(socket.next_event().await, Event::Pong));
+}
+
+#[tokio::test]
+async fn a_message_to_a_room_joined_on_another_node_is_acknowledged() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let other = app.beside().await;
+    let ada = app.sign_up("ada").await;
+    let mut socket = ada.live().await;
+    other.log_in("ada").await.join("random").await;
+    let (id, command) = message("random", "can you hear me?");
+    socket.send(&command).await;
+    assert!(matches!(socket.next_event().await, Event::Sent { id: sent, seq: Seq(2), .. } if sent == id));
+}
+
+#[tokio::test]
+async fn an_old_message_that_is_sent_again_sends_nobody_to_the_log() {
+    let mut app = TestApp::start(Engine::Sqlite).await;
+    let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+    let sent: Vec<_> = (0..5).map(|n| message("general", &format!("number {n}"))).collect();
+    let mut socket = ada.live().await;
+    for (id, command) in &sent {
+        socket.send(command).await;
+        socket.acknowledged(*id).await;
+    }
+    // The server has not handed on anything since it was started.
+    app.restart().await;
+    let (mut socket, mut bobs) = (ada.live().await, bob.live().await);
+    for (id, command) in &sent {
+        socket.send(command).await;
+        assert!(matches!(socket.next_event().await, Event::Sent { id: again, .. } if again == *id));
+    }
+    bobs.send(&Command::Ping).await;
+    assert!(matches!(bobs.next_event().await, Event::Pong));
+    let metrics = app.visitor().get("/metrics").await.body;
+    assert!(metrics.contains("\nsnug_resyncs_total{how=\"log\"} 0\n"), "{metrics}");
 }

@@ -82,6 +82,11 @@ on_both! {
             let page = ada.get(path).await;
             assert!(page.header("cache-control").contains("no-store"), "{path}: {:?}", page.header("cache-control"));
         }
+        let refused = ada.post_form("create_room", &[("name", ""), ("page", "/new-room")]).await;
+        let (said, unsaid) = (ada.post_json("list_rooms", &[]).await, ada.post_json("read_room", &[("room", "none")]).await);
+        for (reply, status) in [(refused, 422), (said, 200), (unsaid, 404)] {
+            assert_eq!((reply.status, reply.header("cache-control")), (status, "no-store"));
+        }
     }
 
     async fn every_page_has_a_policy_with_a_fresh_nonce(app: TestApp) {

@@ -1,5 +1,6 @@
 //! Making rooms, joining and leaving them, and what who is no member does not get.
 
+use serde_json::json;
 use snug::protocol::{Event, Field, Refusal, RoomPage, Seq};
 
 use crate::support::{Socket, TestApp, message, on_both};
@@ -50,6 +51,27 @@ async fn a_rooms_name_has_bounds(app: TestApp) {
     assert_eq!(create(&"x".repeat(65), "").await, Err(Refusal::TooLong { field: Field::Name, max: 64 }));
     assert_eq!(create("Garden", &"x".repeat(201)).await, Err(Refusal::TooLong { field: Field::Topic, max: 200 }));
     assert_eq!(create(&"x".repeat(64), &"x".repeat(200)).await, Ok(()));
+}
+
+async fn a_room_shows_its_name_and_all_of_it(app: TestApp) {
+    let (ada, bot) = (app.sign_up("ada").await, app.register("bot").await);
+    let create = async |name: &str, topic: &str| {
+        let fields = [("name", name), ("topic", topic)];
+        let page = ada.ask::<()>("create_room", &fields).await;
+        let form = ada.post_form("create_room", &fields).await;
+        let reply = bot.post("/api/rooms", json!({ "name": name, "topic": topic })).await;
+        let refused = page.as_ref().err().map(Refusal::status);
+        assert_eq!((form.status, reply.status), (refused.unwrap_or(303), refused.unwrap_or(201)), "{name:?}: {}", reply.body);
+        page
+    };
+    let hidden = ["\u{3164}", "\u{115f}\u{1160}", "\u{ffa0}", "\u{2800}", "\u{301}"];
+    for name in hidden.into_iter().chain(["general\u{200d}", "gen\u{200c}eral", "general\u{fe0f}", "gene\u{34f}ral", "Tea\u{e0100}"]) {
+        assert_eq!(create(name, "").await, Err(Refusal::BadForm { field: Field::Name }), "{name:?}");
+        assert_eq!(create("Tea", name).await, Err(Refusal::BadForm { field: Field::Topic }), "{name:?}");
+    }
+    for name in ["👩‍💻", "❤️ letters", "❤️‍🔥", "1️⃣"] {
+        assert_eq!(create(name, name).await, Ok(()), "{name:?}");
+    }
 }
 
 async fn joining_and_leaving_change_the_list_and_the_log(app: TestApp) {

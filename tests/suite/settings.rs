@@ -1,11 +1,14 @@
 //! One's own account: the password, and the logins.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use reqwest::Method;
 use snug::protocol::{LoginItem, Refusal};
 
-use crate::support::{Closed, PASSWORD, TestApp, on_both};
+use crate::support::{Closed, Engine, PASSWORD, TestApp, on_both};
 
 /// The close code that says: log in again.
 const LOG_IN_AGAIN: Closed = Closed(Some(4401));
@@ -22,6 +25,56 @@ on_both! {
         let log_in = async |password: &str| app.visitor().ask::<()>("log_in", &[("name", "ada"), ("password", password)]).await;
         assert_eq!(log_in(PASSWORD).await, Err(Refusal::WrongPassword));
         assert_eq!(log_in(NEW).await, Ok(()));
+    }
+
+    async fn who_knows_the_old_password_is_not_in_after_it_was_changed(engine: Engine) {
+        // One password at a time is hashed: whoever waits for that has been told of the account before.
+        let app = TestApp::start_with(engine, |settings| settings.hashes_at_once = 1).await;
+        let ada = app.sign_up("ada").await;
+        let changed = AtomicBool::new(false);
+        let changing = async {
+            ada.ask::<()>("change_password", &[("current", PASSWORD), ("new", NEW)]).await.unwrap();
+            changed.store(true, Ordering::Relaxed);
+        };
+        let trying = join_all((0..6).map(|_| async {
+            while !changed.load(Ordering::Relaxed) {
+                let _in_or_not = app.visitor().ask::<()>("log_in", &[("name", "ada"), ("password", PASSWORD)]).await;
+            }
+        }));
+        tokio::join!(changing, trying);
+        let logins: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+        assert_eq!(logins.iter().map(|login| login.current).collect::<Vec<_>>(), [true], "{logins:?}");
+    }
+
+    async fn what_the_operator_sets_is_not_changed_by_who_was_just_doing_so(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.hashes_at_once = 1).await;
+        let (thief, visitor) = (app.sign_up("ada").await, app.visitor());
+        // Changing takes two hashes, and others come between them.
+        let busy = join_all((0..4).map(|_| visitor.ask::<()>("log_in", &[("name", "nobody"), ("password", "a guess")])));
+        let fields = [("current", PASSWORD), ("new", "a thief's own password")];
+        let changing = thief.ask::<()>("change_password", &fields);
+        let setting = app.snug(&["admin", "set-password", "ada"], "what the operator set\n");
+        tokio::join!(changing, busy, setting).2.ok();
+        // Whatever came first, what the operator was told is done is what counts.
+        assert_eq!(app.visitor().ask::<()>("log_in", &[("name", "ada"), ("password", "what the operator set")]).await, Ok(()));
+        assert_eq!(thief.whoami().await, None);
+    }
+
+    async fn a_login_that_is_not_used_for_thirty_days_is_over(app: TestApp) {
+        let mut app = app;
+        let ada = app.sign_up("ada").await;
+        app.stop().await;
+        app.sql("UPDATE logins SET seen_at = seen_at - 31 * 86400000000").await.unwrap();
+        app.start_again().await;
+        assert_eq!(ada.whoami().await, None);
+        assert_eq!(ada.try_socket(&[("origin", &ada.origin())]).await.err(), Some(401));
+        // And takes a socket with it that is open.
+        let ada = app.log_in("ada").await;
+        app.stop().await;
+        app.sql("UPDATE logins SET seen_at = seen_at - 30 * 86400000000 + 3000000").await.unwrap();
+        app.start_again().await;
+        let mut socket = ada.live().await;
+        assert_eq!(socket.closed().await, LOG_IN_AGAIN);
     }
 
     async fn the_present_password_is_needed_to_change_it(app: TestApp) {

@@ -26,7 +26,13 @@ on_both! {
             &format!("http://127.0.0.1:{port}.evil.example"), &format!("http://localhost:{port}"),
         ] {
             assert_eq!(ada.try_socket(&[("origin", origin)]).await.err(), Some(403), "{origin}");
+            // Nor one that would make a room.
+            for path in ["/ws/evil", "/ws?room=evil"] {
+                let headers = [("cookie", &*ada.cookies()), ("origin", origin)];
+                assert_eq!(Socket::connect(app.address(), path, &headers).await.err(), Some(403), "{path} {origin}");
+            }
         }
+        assert!(ada.rooms().await.iter().all(|room| room.room.as_str() != "evil"));
         assert!(ada.try_socket(&[("origin", &ada.origin())]).await.is_ok());
     }
 

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
-use snug::protocol::{Command, Event, Field, Refusal, Seq};
+use snug::protocol::{Command, Event, Field, FoundRooms, LoginItem, Refusal, Seq};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::interval;
@@ -248,6 +249,20 @@ on_both! {
         assert!(alike(known, unknown), "{known:?} with an account, {unknown:?} without");
     }
 
+    async fn a_name_that_cannot_be_one_is_nobody_s(app: TestApp) {
+        let bot = app.register("ada").await;
+        for name in ["a\0da".to_owned(), "ada@example.org\0".to_owned(), "\u{fdfa}".repeat(5000), "é".repeat(9000)] {
+            let reply = app.bot().post("/api/auth/login", json!({ "name": name, "password": PASSWORD })).await;
+            assert_eq!((reply.status, reply.problem().as_str()), (401, "wrong_password"), "{name:.20}");
+            let answer = app.visitor().ask::<()>("log_in", &[("name", &name), ("password", PASSWORD)]).await;
+            assert_eq!(answer, Err(Refusal::WrongPassword), "{name:.20}");
+        }
+        assert_eq!(bot.get("/api/rooms/general/members?after=%00").await.status, 200);
+        let ada = app.log_in("ada").await;
+        assert_eq!(ada.get("/?q=%00").await.status, 200);
+        assert_eq!(ada.ask::<FoundRooms>("find_rooms", &[("query", "a\0")]).await.unwrap().total, 0);
+    }
+
     async fn the_database_holds_nothing_that_opens_a_door(app: TestApp) {
         let ada = app.sign_up("ada").await;
         let bot = app.bot().log_in("ada").await;
@@ -458,6 +473,33 @@ on_both! {
         socket.say("general", "all is well").await;
         listener.message("all is well").await;
     }
+}
+
+/// Ending a login takes its sockets with it, also where whoever ended it has hung up before it was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_for_is_carried_through_without_who_asked() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let ada = app.sign_up("ada").await;
+    let mut socket = app.log_in("ada").await.live().await;
+    let logins: Vec<LoginItem> = ada.ask("list_logins", &[]).await.unwrap();
+    let other = logins.iter().find(|login| !login.current).expect("the other one").id;
+    let body = format!("id={other}");
+    let request = format!(
+        "POST /actions/end_login HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {}\r\nAccept: application/json\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        ada.cookies(),
+        body.len(),
+        address = app.address(),
+    );
+    let mut holding = PgConnection::connect(app.database_url().unwrap()).await.unwrap();
+    holding.execute("BEGIN; SELECT 1 FROM logins FOR UPDATE").await.unwrap();
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    app.lock_is_waited_for().await;
+    drop(stream);
+    assert_eq!(app.visitor().get("/healthz").await.status, 200);
+    holding.execute("COMMIT").await.unwrap();
+    assert_eq!(socket.closed().await, Closed(Some(4401)));
 }
 
 /// What every test's server is held to when the test ends: see [`TestApp`].

@@ -6,7 +6,7 @@ use serde_json::json;
 use snug::protocol::{Command, Event, Refusal};
 use snug::server::config::Settings;
 
-use crate::support::{Engine, PASSWORD, Reply, TestApp, on_both};
+use crate::support::{Engine, PASSWORD, Reply, TestApp, message, on_both, slug};
 
 /// Through which one logs in and signs up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,6 +344,28 @@ on_both! {
         bobs.say("general", "nobody else is slowed").await;
         socket.message("nobody else is slowed").await;
         socket.say("general", "messages have a limit of their own").await;
+    }
+
+    async fn many_sockets_of_one_person_command_no_faster_than_one(engine: Engine) {
+        let app = TestApp::start_with(engine, |settings| settings.command_rate = 1).await;
+        let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
+        let (mut socket, mut bobs) = (ada.live().await, bob.live().await);
+        let (mut refused, started) = (0, std::time::Instant::now());
+        for _ in 0..10 {
+            let mut other = ada.live().await;
+            for command in [Command::Join { room: slug("random") }, Command::Leave { room: slug("random") }] {
+                other.feed(&command).await;
+            }
+            let (id, command) = message("general", "messages have a limit of their own, and come after what was said before");
+            other.send(&command).await;
+            let told = other.collect_until(|event| matches!(event, Event::Message(message) if message.id == id)).await;
+            refused += told.iter().filter(|event| matches!(event, Event::Error { why: Refusal::TooFast { .. }, .. })).count() as u64;
+        }
+        let most = 6 + started.elapsed().as_secs();
+        assert!(20 - refused <= most, "five at once, and one a second: {refused} of twenty were refused");
+        socket.say("general", "she goes on").await;
+        bobs.send(&Command::Join { room: slug("random") }).await;
+        bobs.until(|event| matches!(event, Event::Joined(joined) if joined.by.user == "bob")).await;
     }
 
     async fn server_functions_are_asked_no_faster_than_the_api(engine: Engine) {

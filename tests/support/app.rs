@@ -125,7 +125,8 @@ impl TestApp {
     /// Makes a stopped server's database what it was before messages were their own events of the log.
     pub async fn make_old(&self) {
         let table = "CREATE TABLE was AS SELECT room_id, seq, kind, user_id, message_seq, at, operator FROM log;
-            DROP VIEW log; DROP TABLE changes; ALTER TABLE was RENAME TO log; DELETE FROM _sqlx_migrations WHERE version > 6";
+            DROP VIEW log; DROP TABLE changes; ALTER TABLE was RENAME TO log;
+            DROP INDEX users_by_shape; ALTER TABLE users DROP COLUMN username_shape; DELETE FROM _sqlx_migrations WHERE version > 6";
         self.sql(table).await.expect("the newest schema can be taken back");
         if self.engine == Engine::Postgres {
             let guards = "DROP FUNCTION changes_beside_messages;
@@ -172,6 +173,19 @@ impl TestApp {
         let mut connection = SqliteConnection::connect(&url).await?;
         connection.execute(statements).await?;
         connection.close().await
+    }
+
+    /// Returns when something waits for a lock in the server's PostgreSQL.
+    pub async fn lock_is_waited_for(&self) {
+        let url = self.database_url().expect("a PostgreSQL");
+        super::eventually("a lock is waited for", async || {
+            // Each time another connection: within a transaction the answer stays the same.
+            let mut connection = PgConnection::connect(url).await.expect("the tests' PostgreSQL takes connections");
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.expect("it counts");
+            (waiting > 0).then_some(())
+        })
+        .await;
     }
 
     /// Closes what is idle at the moment `at`, as the server does by itself with the real clock; how many rooms it closed.

@@ -18,6 +18,12 @@ use crate::server::store::{AccountId, LoginId, UserId};
 /// Days after which a login that was not used is over: as long as its session slides.
 pub const LOGIN_DAYS: i64 = 30;
 
+/// Bytes of what someone calls themselves at a login that are looked at: no account's name or address has as many.
+const NAME_LOOKED_AT: usize = 1024;
+
+/// The same in microseconds.
+pub(super) const UNUSED: i64 = LOGIN_DAYS * 24 * 3600 * 1_000_000;
+
 /// Microseconds since a login was last noted as used until it is noted again: not every request is a write.
 pub const TOUCH_AFTER: i64 = 3_600_000_000;
 
@@ -33,7 +39,7 @@ pub struct Origin {
 
 /// Logins that were last used before this are over.
 pub(super) fn in_use_since() -> Micros {
-    Micros(now().0 - LOGIN_DAYS * 24 * 3600 * 1_000_000)
+    Micros(now().0 - UNUSED)
 }
 
 impl Chat {
@@ -43,7 +49,8 @@ impl Chat {
     /// A refusal that names its field; [`Refusal::TooFast`]; [`Refusal::Busy`]; or a fault.
     pub async fn sign_up(&self, email: &str, username: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
         let account = self.add_account(email, username, password, false, Some(from)).await?;
-        self.start_login(account, from).await
+        // Nobody else knows of it yet.
+        self.start_login(account, None, from).await?.ok_or(Refusal::WrongPassword)
     }
 
     /// Makes an account, a member of the newcomers' room; an administrator if it is `admin`, or the first. What comes `from`
@@ -105,26 +112,31 @@ impl Chat {
     }
 
     async fn try_log_in(&self, name: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
-        let key = names::account_key(name);
+        let key = names::account_key(&name[..name.floor_char_boundary(NAME_LOOKED_AT)]);
         let attempt = self.0.throttles.log_in(&key, from.address)?;
-        let (found, verdict) = match self.check_password(&key, password).await {
-            Ok(checked) => checked,
-            Err(why) => {
-                attempt.cancel();
-                return Err(why);
+        // A second look where the password was hashed anew, by another login of the same moment, or set to another.
+        for _ in 0..2 {
+            let (found, verdict) = match self.check_password(&key, password).await {
+                Ok(checked) => checked,
+                Err(why) => {
+                    attempt.cancel();
+                    return Err(why);
+                }
+            };
+            let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
+                break;
+            };
+            if attempt.is_beyond() && !self.has_logged_in_from(found.account_id, from.address).await? {
+                break;
             }
-        };
-        let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
-            return Err(attempt.beyond().unwrap_or(Refusal::WrongPassword));
-        };
-        if attempt.is_beyond() && !self.has_logged_in_from(found.account_id, from.address).await? {
-            return Err(attempt.beyond().unwrap_or(Refusal::WrongPassword));
+            let Some(login) = self.start_login(found.account_id, Some(&found.password_hash), from).await? else { continue };
+            attempt.right();
+            if let Verdict::Rehashed(hash) = verdict {
+                self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
+            }
+            return Ok(login);
         }
-        attempt.right();
-        if let Verdict::Rehashed(hash) = verdict {
-            self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
-        }
-        self.start_login(found.account_id, from).await
+        Err(attempt.beyond().unwrap_or(Refusal::WrongPassword))
     }
 
     async fn check_password(&self, key: &str, password: &str) -> Result<(Option<Credentials>, Verdict), Refusal> {
@@ -140,18 +152,16 @@ impl Chat {
         Ok(known.iter().filter_map(|known| known.parse::<IpAddr>().ok()).any(|known| Source::from(known) == source))
     }
 
-    async fn start_login(&self, account: AccountId, from: &Origin) -> Result<LoginId, Refusal> {
+    /// Starts a login, of who knows the password that this hash is of, where there is one; none when that is not the account's any more,
+    /// or it was disabled.
+    async fn start_login(&self, account: AccountId, checked: Option<&str>, from: &Origin) -> Result<Option<LoginId>, Refusal> {
         let login = LoginId(Uuid::new_v4());
         let at = now();
         // Whole seconds, as tokens count.
         let until = from.program.then(|| Micros((at.0 + TOKEN_LASTS) / 1_000_000 * 1_000_000));
         let address = from.address.to_string();
-        let new = NewLogin { id: login, account, address: &address, agent: &from.agent, at, until };
-        match self.store().add_login(&new).await.map_err(fault)? {
-            true => Ok(login),
-            // Disabled since it was looked at.
-            false => Err(Refusal::WrongPassword),
-        }
+        let new = NewLogin { id: login, account, address: &address, agent: &from.agent, at, until, checked };
+        Ok(self.store().add_login(&new).await.map_err(fault)?.then_some(login))
     }
 
     /// Ends the login that acts.
@@ -198,8 +208,10 @@ impl Chat {
             }
         }
         let new = self.0.passwords.hash(new).await?;
-        let ended = self.store().set_password(actor.account, &new, Some(actor.login), now()).await.map_err(fault)?;
-        self.close_logins(&ended);
+        // Set anew meanwhile, from elsewhere: what was given is not the present one any more.
+        let hashes = [hash.as_deref().unwrap_or_default(), &new];
+        let changed = self.store().change_password(actor.account, actor.login, hashes, now()).await.map_err(fault)?;
+        self.close_logins(&changed.ok_or(Refusal::WrongCurrentPassword)?);
         Ok(())
     }
 

@@ -57,15 +57,18 @@ pub struct Actor {
     pub admin: bool,
     /// When the login was last noted as used.
     pub seen: Micros,
-    /// When the login is over by itself: that of a program.
-    pub until: Option<Micros>,
+    /// When the login is over by itself: that of a program for good, that of a session if it is not used until then.
+    pub until: Micros,
+    /// It is a program's.
+    pub program: bool,
 }
 
 impl Actor {
     fn new(row: UserRow, login: LoginId) -> Self {
         let person = log::person(row.username, row.display_name);
-        let (seen, until) = (Micros(row.seen_at), row.until_at.map(Micros));
-        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin, seen, until }
+        let (seen, program) = (Micros(row.seen_at), row.until_at.is_some());
+        let until = row.until_at.map_or(Micros(seen.0 + accounts::UNUSED), Micros);
+        Self { user: row.user_id, account: row.account_id, login, person, admin: row.admin, seen, until, program }
     }
 
     /// What this person may know of themselves.
@@ -172,12 +175,12 @@ impl Chat {
         &self.0.store
     }
 
-    /// Who a login is of; none when it has ended or its account is disabled. Looked up each time.
+    /// Who a login is of; none when it has ended or is over, or its account is disabled. Looked up each time.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] or [`Refusal::Internal`].
     pub async fn actor(&self, login: LoginId) -> Result<Option<Actor>, Refusal> {
-        let row = self.0.store.user_of_login(login, now()).await.map_err(fault)?;
+        let row = self.0.store.user_of_login(login, accounts::in_use_since(), now()).await.map_err(fault)?;
         Ok(row.map(|row| Actor::new(row, login)))
     }
 
@@ -227,6 +230,14 @@ impl Chat {
     /// [`Refusal::TooFast`], with the allowance that is used up.
     pub fn allow_request(&self, actor: &Actor) -> Result<Allowance, (Allowance, Refusal)> {
         self.0.throttles.request(actor.user)
+    }
+
+    /// Counts a command that this person gives by any of their sockets and that costs others something: as many as requests.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`].
+    pub fn allow_command(&self, actor: &Actor) -> Result<(), Refusal> {
+        self.0.throttles.command(actor.user)
     }
 
     /// Counts a socket that is about to be opened, by whomever.

@@ -1,19 +1,66 @@
 //! What may be a name and a text: forms, lengths, and what two names have in common.
 
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::protocol::{EMAIL_MAX, Field, Refusal, SLUG_MAX, USERNAME_MAX};
 
 /// The most combining marks in a row: enough for any written language, too few to climb over the next line.
 const MARKS_MAX: usize = 4;
 
-/// Characters that are not seen, or turn round what is: bidirectional controls, zero-width spaces, line and paragraph
-/// separators, tags. (The zero-width joiner, which emoji need, is not among them.)
+/// The zero-width joiner: between two pictures it makes one of them.
+const JOINER: char = '\u{200D}';
+
+/// The zero-width non-joiner: keeps apart two letters that would be written as one.
+const NON_JOINER: char = '\u{200C}';
+
+/// Whether `c` is of the Arabic script, whose letters join, as far as Persian, Urdu and their neighbours use it.
+fn is_arabic(c: char) -> bool {
+    matches!(c, '\u{0620}'..='\u{06FF}' | '\u{0750}'..='\u{077F}' | '\u{08A0}'..='\u{08FF}')
+}
+
+/// Whether Unicode has `c` as a Default_Ignorable_Code_Point: bidirectional controls, zero-width spaces and joiners, fillers, variation
+/// selectors, tags. They are what a skeleton drops, which has the table of them.
+fn is_ignorable(c: char) -> bool {
+    unicode_security::skeleton(c.encode_utf8(&mut [0; 4])).next().is_none()
+}
+
+/// Characters that are not seen, or turn round what is: controls, what is ignorable, line and paragraph separators, notes between
+/// lines, and what is blank without being a space (in Braille, Egyptian, Khitan, music).
 fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+        || is_ignorable(c)
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2800}' | '\u{FFF9}'..='\u{FFFB}' | '\u{13430}'..='\u{13442}' | '\u{16FE4}'
+            | '\u{1D159}')
+}
+
+/// Whether `c` is a picture (Extended_Pictographic): only two of those are held together by a joiner (UAX 29, GB11).
+fn is_pictograph(c: char) -> bool {
+    let joined: String = [c, JOINER, '❤'].iter().collect();
+    joined.graphemes(true).nth(1).is_none()
+}
+
+/// Whether the hidden `c` between `before` and `after` does something to see. A joiner does between pictures, and between letters after
+/// a virama (RFC 5892, A.2); a non-joiner there too, and between Arabic letters (A.1); the selectors of emoji do after a picture, and in a keycap.
+fn has_effect(before: &str, c: char, after: &str) -> bool {
+    let next = after.chars().next();
+    let last = before.chars().next_back();
+    match c {
+        JOINER if next.is_some_and(is_pictograph) => {
+            let dress = |c| matches!(c, '\u{FE0E}' | '\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}');
+            before.trim_end_matches(dress).chars().next_back().is_some_and(is_pictograph)
+        }
+        JOINER => next.is_some_and(char::is_alphabetic) && last.is_some_and(|last| canonical_combining_class(last) == 9),
+        NON_JOINER => last.zip(next).is_some_and(|(last, next)| {
+            next.is_alphabetic() && (canonical_combining_class(last) == 9 || is_arabic(last) && is_arabic(next))
+        }),
+        '\u{FE0E}' | '\u{FE0F}' => {
+            let keycap = matches!(last, Some('0'..='9' | '#' | '*')) && next == Some('\u{20E3}');
+            keycap || last.is_some_and(is_pictograph)
+        }
+        _ => false,
+    }
 }
 
 fn has_pile_of_marks(text: &str) -> bool {
@@ -24,28 +71,35 @@ fn has_pile_of_marks(text: &str) -> bool {
     })
 }
 
+fn too_long(max: usize, field: Field) -> Refusal {
+    Refusal::TooLong { field, max: u32::try_from(max).unwrap_or(u32::MAX) }
+}
+
 fn within(text: &str, max: usize, field: Field) -> Result<(), Refusal> {
-    if text.chars().count() > max {
-        return Err(Refusal::TooLong { field, max: u32::try_from(max).unwrap_or(u32::MAX) });
-    }
-    Ok(())
+    if text.chars().count() > max { Err(too_long(max, field)) } else { Ok(()) }
 }
 
 /// A username in its normal form (NFKC): letters and digits, with single dots, hyphens and underscores between them.
 pub fn username(text: &str) -> Result<String, Refusal> {
     let field = Field::Username;
-    let name: String = super::filled(text, field)?.trim().nfkc().collect();
+    let text = super::filled(text, field)?.trim();
+    // What is far too long is not normalized first, which may make it longer still.
+    if text.chars().count() > 4 * USERNAME_MAX {
+        return Err(too_long(USERNAME_MAX, field));
+    }
+    let name: String = text.nfkc().collect();
     within(&name, USERNAME_MAX, field)?;
     let between = |c: char| matches!(c, '.' | '-' | '_');
     let mut last_between = true;
     for c in name.chars() {
-        if between(c) && last_between || !between(c) && !c.is_alphanumeric() && !is_combining_mark(c) {
+        // Some letters and marks show nothing.
+        if between(c) && last_between || !between(c) && !c.is_alphanumeric() && !is_combining_mark(c) || is_hidden(c) {
             return Err(Refusal::BadForm { field });
         }
         last_between = between(c);
     }
     let marks_first = name.chars().next().is_some_and(is_combining_mark);
-    if last_between || marks_first || has_pile_of_marks(&name) {
+    if last_between || marks_first || has_pile_of_marks(&name) || username_key(&name).is_empty() {
         return Err(Refusal::BadForm { field });
     }
     Ok(name)
@@ -63,7 +117,7 @@ pub fn email(text: &str) -> Result<String, Refusal> {
     let field = Field::Email;
     let email = super::filled(text, field)?.trim();
     if email.len() > EMAIL_MAX {
-        return Err(Refusal::TooLong { field, max: u32::try_from(EMAIL_MAX).unwrap_or(u32::MAX) });
+        return Err(too_long(EMAIL_MAX, field));
     }
     let whole = email.split_once('@').is_some_and(|(local, domain)| {
         !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !domain.starts_with('.') && !domain.ends_with('.')
@@ -84,12 +138,14 @@ pub fn account_key(name: &str) -> String {
     if name.contains('@') { email_key(name) } else { username_key(name.trim()) }
 }
 
-/// A room's name or topic on one line: NFC, runs of space as one space.
+/// A room's name or topic on one line: NFC, runs of space as one space. Unless it is empty it shows something, and all that it has does.
 pub fn line(text: &str, max: usize, field: Field) -> Result<String, Refusal> {
     let spaced = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line: String = spaced.nfc().collect();
     within(&line, max, field)?;
-    if line.chars().any(is_hidden) || has_pile_of_marks(&line) {
+    let hidden = |(at, c): (usize, char)| is_hidden(c) && !has_effect(&line[..at], c, &line[at + c.len_utf8()..]);
+    let blank = !line.is_empty() && line.chars().all(|c| c == ' ' || is_combining_mark(c));
+    if blank || line.char_indices().any(hidden) || has_pile_of_marks(&line) {
         return Err(Refusal::BadForm { field });
     }
     Ok(line)
@@ -155,6 +211,19 @@ mod tests {
             "<b>",
             "a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}b",
             "\u{301}a",
+            // Letters and marks that show nothing.
+            "\u{115f}",
+            "\u{1160}",
+            "\u{3164}",
+            "\u{ffa0}",
+            "ada\u{3164}",
+            "a\u{34f}da",
+            "ada\u{fe0f}",
+            "ada\u{17b5}",
+            "ada\u{180b}",
+            "ada\u{e0100}",
+            "ada\u{13441}",
+            "ada\u{16fe4}",
         ] {
             assert_eq!(username(bad), Err(Refusal::BadForm { field: Field::Username }), "{bad:?}");
         }
@@ -166,6 +235,64 @@ mod tests {
         assert_eq!(username_key("Ada"), username_key("аdа"), "Cyrillic a");
         assert_eq!(username_key("ADA"), username_key("ada"));
         assert_ne!(username_key("ada"), username_key("ida"));
+    }
+
+    #[test]
+    fn lines_show_all_that_they_have() {
+        let line = |text: &str| line(text, 64, Field::Name);
+        for hidden in
+            ('\u{e0100}'..='\u{e01ef}').chain("\u{115f}\u{1160}\u{3164}\u{ffa0}\u{34f}\u{2800}\u{200c}\u{17b4}\u{17b5}".chars())
+        {
+            for bad in [format!("{hidden}"), format!("gen{hidden}eral"), format!("general{hidden}"), format!("❤{hidden}")] {
+                assert_eq!(line(&bad), Err(Refusal::BadForm { field: Field::Name }), "{bad:?}");
+            }
+        }
+        for good in [
+            "👩‍💻",
+            "❤️",
+            "❤️‍🔥",
+            "👩🏽‍💻 at work",
+            "🏳️‍🌈",
+            "👨‍👩‍👧‍👦",
+            "ℹ️ help",
+            "🅰️",
+            "1️⃣ first",
+            "#️⃣",
+            "☎︎",
+            "ශ්‍රී",
+            "کتاب\u{200c}ها",
+            "e\u{323}\u{302}",
+            "",
+        ] {
+            assert_eq!(line(good), Ok(good.nfc().collect()), "{good:?}");
+        }
+        for bad in [
+            "general\u{200d}",
+            "gen\u{200d}eral",
+            "\u{200d}",
+            "1\u{200d}2",
+            "a \u{200d}b",
+            "general!\u{200d}",
+            "x\u{303}\u{200d}",
+            "کتاب\u{200c}",
+            "کتاب\u{200c} ها",
+            "\u{200c}ها",
+            "کتاب\u{200c}a",
+            "👩\u{200d}\u{200d}💻",
+            "👩\u{200d}",
+            "👩\u{200d} 💻",
+            "\u{200d}👩",
+            "general\u{fe0f}",
+            "\u{fe00}",
+            "1\u{fe0f}",
+            "general!\u{fe0f}",
+            "❤\u{fe0f}\u{fe0f}",
+            // Marks with nothing that they are on.
+            "\u{301}",
+            "\u{301} \u{302}",
+        ] {
+            assert_eq!(line(bad), Err(Refusal::BadForm { field: Field::Name }), "{bad:?}");
+        }
     }
 
     #[test]
@@ -198,10 +325,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_accepted_is_accepted_again_and_stays_the_same(text_in in "\\PC{0,40}") {
+        fn what_is_accepted_is_accepted_again_and_stays_the_same(
+            text_in in "\\PC{0,40}|[a1 #\u{20e3}\u{200d}\u{fe0f}\u{3164}\u{301}👩💻❤\u{1f3fd}\u{94d}क]{0,12}",
+        ) {
             if let Ok(name) = username(&text_in) {
                 prop_assert_eq!(username(&name), Ok(name.clone()));
-                prop_assert!(!name.contains('@'));
+                prop_assert!(!name.contains('@') && !username_key(&name).is_empty());
             }
             if let Ok(line_out) = line(&text_in, 64, Field::Name) {
                 prop_assert_eq!(line(&line_out, 64, Field::Name), Ok(line_out.clone()));

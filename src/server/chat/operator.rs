@@ -89,7 +89,7 @@ impl Operator<'_> {
         let local_part = account.email.split('@').next().unwrap_or_default();
         passwords::acceptable(password, &[&account.username, &account.email, local_part])?;
         let hash = self.0.0.passwords.hash(password).await?;
-        let ended = self.0.store().set_password(account.account_id, &hash, None, now()).await.map_err(fault)?;
+        let ended = self.0.store().set_password(account.account_id, &hash, now()).await.map_err(fault)?;
         self.0.close_logins(&ended);
         tracing::info!(username = account.username, ended = ended.len(), "the operator set a password");
         Ok(ended.len())

@@ -205,6 +205,7 @@ pub struct Throttles {
     sockets_from: Limit<Source>,
     sends: Limit<UserId>,
     requests: Limit<UserId>,
+    commands: Limit<UserId>,
     metrics: Metrics,
 }
 
@@ -268,6 +269,7 @@ impl Throttles {
             sockets_from: limit(quota(settings.sockets_per_address, SOCKETS_PER)),
             sends: limit(sends),
             requests: limit(command_quota(settings)),
+            commands: limit(command_quota(settings)),
             metrics,
         }
     }
@@ -285,9 +287,10 @@ impl Throttles {
     pub fn log_in(&self, key: &str, address: IpAddr) -> Result<Try<'_>, Refusal> {
         let (named, source) = (Named(self.names.hash_one(key)), Source::from(address));
         let refuse = |wait| self.refuse("login", wait);
-        self.guesses.take((named, source)).map_err(refuse)?;
-        if let Err(wait) = self.guesses_from.take(source) {
-            self.guesses.give_back((named, source));
+        // Who is beyond what their address may guess leaves no trace of the names that they make up: there are only so many keys.
+        self.guesses_from.take(source).map_err(refuse)?;
+        if let Err(wait) = self.guesses.take((named, source)) {
+            self.guesses_from.give_back(source);
             return Err(refuse(wait));
         }
         let beyond = self.guesses_of.take(named).err();
@@ -361,6 +364,14 @@ impl Throttles {
         self.requests.take(user).map_err(|wait| (used_up, self.refuse("request", wait)))
     }
 
+    /// A command is about to be carried out, by whichever socket of this person it came.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`].
+    pub fn command(&self, user: UserId) -> Result<(), Refusal> {
+        self.commands.take(user).map(drop).map_err(|wait| self.refuse("command", wait))
+    }
+
     /// Forgets who has been quiet. To be called now and then.
     pub fn tidy(&self) {
         self.guesses.tidy();
@@ -373,6 +384,7 @@ impl Throttles {
         self.sockets_from.tidy();
         self.sends.tidy();
         self.requests.tidy();
+        self.commands.tidy();
     }
 }
 
@@ -481,6 +493,14 @@ mod tests {
             drop(throttles.log_in(&format!("person{n}"), office).expect("not slowed"));
             throttles.log_in(&format!("person{n}"), office).expect("not slowed").right();
         }
+    }
+
+    #[test]
+    fn who_is_beyond_what_their_address_may_guess_leaves_no_trace_of_the_names_they_make_up() {
+        let throttles = throttles(&Settings { failed_logins_per_address: 20, ..Settings::default() });
+        let here: IpAddr = [10, 0, 0, 1].into();
+        let passed = (0..1000).filter(|n| throttles.log_in(&format!("nobody{n}"), here).is_ok()).count();
+        assert_eq!((passed, throttles.guesses.limiter.len(), throttles.guesses_of.limiter.len()), (20, 20, 20));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Chat {
     /// # Errors
     /// [`Refusal::Internal`] for the login of a session, which has no such end.
     pub fn token(&self, actor: &Actor) -> Result<Token, Refusal> {
-        let expires_at = actor.until.ok_or(Refusal::Internal)?;
+        let expires_at = actor.program.then_some(actor.until).ok_or(Refusal::Internal)?;
         let (exp, iat) = (expires_at.0 / SECOND, now().0 / SECOND);
         let claims = Claims { sub: actor.user.0, aud: AUDIENCE.to_owned(), exp, iat, sid: actor.login.0 };
         let token = self.0.tokens.sign(&claims).ok_or(Refusal::Internal)?;

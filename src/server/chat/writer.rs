@@ -62,8 +62,8 @@ pub(super) struct Outgoing {
 /// What became of a message that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It is new, at this place.
-    New(Seq),
+    /// It is new, at this place of this room.
+    New(RoomId, Seq),
     /// It had been sent before, and is at this place.
     Before(Seq),
 }
@@ -72,7 +72,7 @@ impl Sent {
     /// Its place.
     #[must_use]
     pub fn seq(self) -> Seq {
-        let (Self::New(seq) | Self::Before(seq)) = self;
+        let (Self::New(_, seq) | Self::Before(seq)) = self;
         seq
     }
 }
@@ -82,15 +82,15 @@ impl Sent {
 pub(in crate::server) enum Reply {
     /// Someone who waits for it.
     Waiting(oneshot::Sender<Result<Sent, Refusal>>),
-    /// A connection, and whether it [followed](Connection::follows) when it sent the message. If it still does, the message's own event
-    /// tells it; where it did not yet, its cursors may begin after that.
+    /// A connection, and whether it had said `hello` when it sent the message. If it hears the room, the message's own event tells it;
+    /// where it had not, its cursors may begin after that.
     Connection(Arc<Connection>, bool),
 }
 
 impl Reply {
     /// To a connection, which sends a message now.
     pub fn to(connection: &Arc<Connection>) -> Self {
-        Self::Connection(Arc::clone(connection), connection.follows())
+        Self::Connection(Arc::clone(connection), connection.has_greeted())
     }
 
     pub(super) fn tell(self, room: &Slug, id: Uuid, outcome: Result<Sent, Refusal>, deliveries: &mut Deliveries) {
@@ -98,9 +98,9 @@ impl Reply {
             (Self::Waiting(answer), outcome) => {
                 let _gone = answer.send(outcome);
             }
-            (Self::Connection(connection, true), Ok(Sent::New(_))) if connection.follows() => {}
-            (Self::Connection(connection, _), Ok(Sent::New(seq) | Sent::Before(seq))) => {
-                deliveries.tell(&connection, &Event::Sent { room: room.clone(), id, seq });
+            (Self::Connection(connection, true), Ok(Sent::New(in_room, _))) if connection.does_hear(in_room) => {}
+            (Self::Connection(connection, _), Ok(sent)) => {
+                deliveries.tell(&connection, &Event::Sent { room: room.clone(), id, seq: sent.seq() });
             }
             (Self::Connection(connection, _), Err(why)) => {
                 let message = why.to_string();
@@ -331,7 +331,7 @@ async fn tell(hub: Hub, metrics: Metrics, mut told: mpsc::Receiver<Told>) {
         }
         let now = Instant::now();
         for (change, outcome) in answers {
-            if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(_)))) = (&change, &outcome) {
+            if let (Write::Send(message, _), Ok(Done::Sent(Sent::New(..)))) = (&change, &outcome) {
                 metrics.send_time.observe(now.duration_since(message.since).as_secs_f64());
             }
             change.tell(outcome, &mut deliveries);
@@ -474,7 +474,7 @@ impl Writer {
                             at,
                         }),
                     ));
-                    Ok(Done::Sent(Sent::New(*end)))
+                    Ok(Done::Sent(Sent::New(room, *end)))
                 }
                 _ => Err(Refusal::NoRoom),
             };
@@ -655,6 +655,9 @@ impl Writer {
             Err(error) if error.is_taken("accounts", "email_key") => return Ok(Err(Refusal::TakenEmail)),
             Err(error) if error.is_taken("users", "username_key") => return Ok(Err(Refusal::TakenUsername)),
             outcome => outcome?,
+        }
+        if accounts::has_look_alike(conn, account).await? {
+            return Ok(Err(Refusal::TakenUsername));
         }
         let by = Person { user: account.username.clone(), name: None };
         let room = Slug::new(NEWCOMERS).map_err(|_| StoreError::Malformed("the newcomers' room"))?;

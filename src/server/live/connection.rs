@@ -308,13 +308,18 @@ impl Connection {
     }
 
     /// Whether it has said `hello`.
-    pub(super) fn has_greeted(&self) -> bool {
+    pub(in crate::server) fn has_greeted(&self) -> bool {
         self.greeted.load(Ordering::Acquire)
     }
 
-    /// Whether it is sent what happens in its person's rooms, its own messages among that: it has said `hello`, and hears a room.
-    pub(in crate::server) fn follows(&self) -> bool {
-        self.has_greeted() && lock(&self.rooms).as_ref().is_some_and(|rooms| !rooms.is_empty())
+    /// Whether it hears a room.
+    pub(in crate::server) fn does_hear(&self, room: RoomId) -> bool {
+        lock(&self.rooms).as_ref().is_some_and(|rooms| rooms.contains(&room))
+    }
+
+    /// The rooms that it hears.
+    pub(super) fn heard(&self) -> Vec<RoomId> {
+        lock(&self.rooms).clone().unwrap_or_default()
     }
 
     /// It is gone: hands over the rooms that it heard, and hears none from now on.
@@ -351,9 +356,14 @@ impl Connection {
         !self.due.swap(true, Ordering::AcqRel)
     }
 
-    /// It has missed something: it will catch up from the log.
-    pub(super) fn fall_behind(&self) {
-        lock(&self.queue).behind = true;
+    /// There is an event at this place of a room that it hears: where it was not told of that, it will catch up from the log.
+    pub(super) fn heard_of(&self, room: RoomId, seq: Seq) {
+        let mut queue = lock(&self.queue);
+        if queue.cursors.get(&room).is_some_and(|told| *told >= seq) {
+            return;
+        }
+        queue.behind = true;
+        drop(queue);
         self.wake();
     }
 
@@ -470,7 +480,7 @@ mod tests {
         let stream = Stream::new(listener.accept().await.unwrap().0, std::time::Duration::from_secs(30));
         let person = Person { user: "ada".to_owned(), name: None };
         let (user, account, login) = (UserId::fresh(), AccountId::fresh(), LoginId(Uuid::new_v4()));
-        let actor = Actor { user, account, login, person, admin: false, seen: Micros(0), until: None };
+        let actor = Actor { user, account, login, person, admin: false, seen: Micros(0), until: Micros(0), program: false };
         (Arc::new(Connection::new(actor, stream.outbound(), queue_bytes)), stream, client)
     }
 

@@ -307,7 +307,7 @@ impl Hub {
         self.with_known(room, |found| {
             if found.last.max(found.heard_of) < seq {
                 found.heard_of = seq;
-                found.listeners.iter().for_each(|listener| listener.fall_behind());
+                found.listeners.iter().for_each(|listener| listener.heard_of(room, seq));
             }
         });
     }

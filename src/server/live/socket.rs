@@ -5,7 +5,7 @@
 //! missing, and what is missing is read from the log. So it may listen first and read then, and what comes twice is
 //! dropped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::connection::{Closing, Connection, Cursors, Deliveries, Left};
 use super::hub::{Hub, json};
 use super::wire::{self, FRAME, Socket};
-use crate::protocol::{self, Command, Event, Refusal, Seq, Slug};
+use crate::protocol::{self, Command, Event, Micros, Refusal, Seq, Slug};
 use crate::server::chat::{Actor, Chat, Reply, command_quota, fault, frame_quota, now, room_state, wait_for};
 use crate::server::store::RoomId;
 use crate::server::store::rooms::{CountedRow, RoomRow};
@@ -220,19 +220,18 @@ impl Session {
         Box::pin(self.begin(socket)).await?;
         let idle = Duration::from_secs(self.chat.settings().idle_timeout.into());
         let connection = Arc::clone(&self.registered.connection);
-        // A token's login is over by itself, and its socket with it.
-        let over =
-            self.me().until.map(|until| Instant::now() + Duration::from_micros((until.0 - now().0).try_into().unwrap_or(0)));
+        // A login is over by itself, and its socket with it.
+        let mut over = at(self.me().until);
         // Whose room is named in the address need not say hello.
         let mut heard = Instant::now() + if self.purpose.room.is_some() { idle } else { HELLO.min(idle) };
         let mut doubted = false;
         let quiet = idle / 3;
         let mut ask = Instant::now() + quiet;
         let program = self.purpose.program;
-        let first_of = |heard: Instant, ask| [Some(heard), over, program.then_some(ask)].into_iter().flatten().min();
+        let first_of = |heard: Instant, over: Instant, ask| if program { heard.min(over).min(ask) } else { heard.min(over) };
         // One alarm for all that may come to pass in time. What happens puts it off, which is looked at when it goes off: setting it
         // anew for every event would cost more than the event.
-        let alarm = sleep_until(first_of(heard, ask).unwrap_or(heard));
+        let alarm = sleep_until(first_of(heard, over, ask));
         tokio::pin!(alarm);
         let mut deaf = false;
         // What it says comes first, so that nobody is called silent who is not; but then everything else has its turn.
@@ -260,8 +259,9 @@ impl Session {
                 () = &mut alarm => {
                     deaf = false;
                     let now = Instant::now();
-                    if over.is_some_and(|over| over <= now) {
-                        return Err(Closing::LoginEnded);
+                    if over <= now {
+                        // That of a session goes on where it was used meanwhile, by another door.
+                        over = at(Box::pin(self.chat.actor(self.me().login)).await?.ok_or(Closing::LoginEnded)?.until);
                     }
                     if heard <= now {
                         if doubted {
@@ -274,7 +274,7 @@ impl Session {
                         let patience = Duration::from_secs(self.chat.settings().write_timeout.into());
                         timeout(patience, socket.say(Frame::Ping(Bytes::new()))).await.map_err(|_| Closing::TooSlow)??;
                     }
-                    alarm.as_mut().reset(first_of(heard, ask).unwrap_or(heard));
+                    alarm.as_mut().reset(first_of(heard, over, ask));
                 }
                 () = connection.woken() => {
                     said = false;
@@ -342,10 +342,7 @@ impl Session {
         self.chat.metrics().resynced.inc();
         let mut out = Outgoing::new(self.lines);
         let user = self.me().user;
-        for room in self.chat.joined_ids(user).await? {
-            self.registered.listen(room);
-        }
-        let rooms = self.chat.joined(user).await?;
+        let rooms = self.listen_to(|| self.chat.joined(user), |row| row.id).await?;
         let told = self.connection().cursors(|cursors| cursors.clone());
         for row in &rooms {
             let slug = row.slug().map_err(fault)?;
@@ -356,12 +353,32 @@ impl Session {
         self.send(socket, out.take()).await
     }
 
-    /// Lets go of the rooms that it was told of and that are none of its person's any more, and says that they were left.
+    /// Listens to its person's rooms, then `read`s what they are; `id` is the room that a row is of. Those that it hears are then those
+    /// that it read, and what one of them was left or joined by afterwards is handed to it.
+    async fn listen_to<T, F>(&self, read: impl Fn() -> F, id: impl Fn(&T) -> RoomId) -> Result<Vec<T>, Refusal>
+    where
+        F: Future<Output = Result<Vec<T>, Refusal>>,
+    {
+        loop {
+            for room in self.chat.joined_ids(self.me().user).await? {
+                self.registered.listen(room);
+            }
+            let rows = read().await?;
+            let rooms: HashSet<RoomId> = rows.iter().map(&id).collect();
+            let strays: Vec<_> = self.connection().heard().into_iter().filter(|room| !rooms.contains(room)).collect();
+            if strays.is_empty() {
+                return Ok(rows);
+            }
+            // Left between the two, or since it was told so much; or joined since. Once more, without them.
+            strays.into_iter().for_each(|room| self.hub().unlisten(self.connection(), room));
+        }
+    }
+
+    /// Says of the rooms that it was told of and that are none of its person's any more that they were left.
     async fn part(&self, told: &Cursors, rooms: impl Iterator<Item = RoomId>, out: &mut Outgoing) -> Result<(), Closing> {
-        let rooms: Vec<RoomId> = rooms.collect();
+        let rooms: HashSet<RoomId> = rooms.collect();
         for id in told.keys().filter(|id| !rooms.contains(id)) {
             self.connection().cursors(|cursors| cursors.remove(id));
-            self.hub().unlisten(self.connection(), *id);
             if let Some(event) = self.chat.parting(*id, self.me().user).await? {
                 out.add(json(&event));
             }
@@ -453,11 +470,16 @@ impl Session {
             return Ok(());
         }
         let command = serde_json::from_str(text);
-        // Messages have a limit of their own, by person.
+        // Messages have a limit of their own, by person; so has what costs others something, however many sockets they have.
+        let costs = !matches!(command, Ok(Command::Send { .. } | Command::Ping) | Err(_)) && self.connection().has_greeted();
         if !matches!(command, Ok(Command::Send { .. }))
             && let Err(not_until) = self.commands.check()
         {
             self.refuse(None, wait_for(not_until.wait_time_from(self.commands.clock().now())));
+            return Ok(());
+        }
+        if costs && let Err(why) = self.chat.allow_command(self.me()) {
+            self.refuse(None, why);
             return Ok(());
         }
         let Ok(command) = command else {
@@ -519,10 +541,7 @@ impl Session {
     async fn hello(&mut self, socket: &mut Socket, named: BTreeMap<Slug, Seq>, epoch: Option<Uuid>) -> Result<(), Closing> {
         self.connection().cork();
         let user = self.me().user;
-        for room in self.chat.joined_ids(user).await? {
-            self.registered.listen(room);
-        }
-        let rooms = self.chat.joined_counted(user).await?;
+        let rooms = self.listen_to(|| self.chat.joined_counted(user), |counted| counted.room.id).await?;
         let states = rooms.iter().map(room_state).collect::<Result<Vec<_>, Refusal>>()?;
         let mut out = Outgoing::new(self.lines);
         out.add(json(&Event::Welcome {
@@ -562,6 +581,11 @@ impl Session {
         self.connection().greet();
         self.flush(socket).await
     }
+}
+
+/// A moment of the clock, as one to wait for.
+fn at(moment: Micros) -> Instant {
+    Instant::now() + Duration::from_micros((moment.0 - now().0).try_into().unwrap_or(0))
 }
 
 /// From where on a connection that was told so much is told of one of its rooms: one joined meanwhile, from the join on.

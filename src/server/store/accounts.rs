@@ -1,9 +1,10 @@
 //! Accounts (how one logs in), users (who one is) and logins (what a request stands on).
 
+use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::notices::{self, Notice};
-use super::{AccountId, Conn, LoginId, Store, StoreError, UserId, query, row};
+use super::{AccountId, Conn, Either, LoginId, Store, StoreError, UserId, query, row};
 use crate::protocol::Micros;
 
 row! {
@@ -56,6 +57,8 @@ pub struct NewLogin<'a> {
     pub at: Micros,
     /// When it is over by itself; none for that of a session.
     pub until: Option<Micros>,
+    /// The password hash that the password was checked against, if one was: the login is for who knows the password now.
+    pub checked: Option<&'a str>,
 }
 
 /// A new account with its user.
@@ -115,7 +118,7 @@ async fn end_logins(
 /// # Errors
 /// Also when the e-mail address (`accounts.email_key`) or username (`users.username_key`) is taken.
 pub async fn add(conn: &mut Conn<'_>, new: &NewAccount) -> Result<(), StoreError> {
-    // A lock on the one row of `server`, so that two newcomers are not both the first.
+    // A lock on the one row of `server`, so that two newcomers are not both the first, and see each other's names.
     query("UPDATE server SET one = 1 WHERE one = 1").execute(conn).await?;
     query(
         "INSERT INTO accounts (id, email, email_key, password_hash, admin, created_at)
@@ -129,14 +132,81 @@ pub async fn add(conn: &mut Conn<'_>, new: &NewAccount) -> Result<(), StoreError
     .bind(new.at.0)
     .execute(conn)
     .await?;
-    query("INSERT INTO users (id, account_id, username, username_key, display_name, created_at) VALUES ($1, $2, $3, $4, $3, $5)")
-        .bind(new.user_id)
-        .bind(new.account_id)
-        .bind(&new.username)
-        .bind(&new.username_key)
-        .bind(new.at.0)
-        .execute(conn)
-        .await?;
+    query(
+        "INSERT INTO users (id, account_id, username, username_key, username_shape, display_name, created_at)
+         VALUES ($1, $2, $3, $4, $5, $3, $6)",
+    )
+    .bind(new.user_id)
+    .bind(new.account_id)
+    .bind(&new.username)
+    .bind(&new.username_key)
+    .bind(username_shape(&new.username))
+    .bind(new.at.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a username looks like as it was typed: its skeleton (Unicode's UTS 39, section 4), without case. Its key loses the case first,
+/// and with it what only capitals look like: "Ian" has the key of "ian", and the shape of "lan".
+fn username_shape(name: &str) -> String {
+    let typed: String = name.nfkc().collect();
+    let folded: String = unicode_security::skeleton(&typed).flat_map(char::to_lowercase).collect();
+    // What became of a capital may look like something else in its turn.
+    unicode_security::skeleton(&folded).collect()
+}
+
+/// Whether a user who was just added looks like someone else: by the key or the shape of the one, and the key or the shape of the
+/// other. It holds until the transaction ends, by the lock that [`add`] took.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_look_alike(conn: &mut Conn<'_>, new: &NewAccount) -> Result<bool, StoreError> {
+    // Each by its index, as in `credentials`.
+    query(
+        "SELECT EXISTS (SELECT 1 FROM users WHERE username_key IN ($1, $2) AND id <> $3
+                        UNION ALL SELECT 1 FROM users WHERE username_shape IN ($1, $2) AND id <> $3)",
+    )
+    .bind(&new.username_key)
+    .bind(username_shape(&new.username))
+    .bind(new.user_id)
+    .one(conn)
+    .await
+}
+
+/// Gives users from before there were shapes one each.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn add_shapes(conn: &mut Conn<'_>) -> Result<(), StoreError> {
+    match conn {
+        Either::Sqlite(_) => {
+            let without: Vec<(UserId, String)> =
+                query("SELECT id, username FROM users WHERE username_shape IS NULL").all(conn).await?;
+            for (id, name) in without {
+                let shape = username_shape(&name);
+                query("UPDATE users SET username_shape = $2 WHERE id = $1").bind(id).bind(shape).execute(conn).await?;
+            }
+        }
+        // Who has many users waits for two trips, not for one each. Locked in one order: servers may start at the same moment.
+        Either::Postgres(conn) => {
+            let without: Vec<(Uuid, String)> =
+                sqlx::query_as("SELECT id, username FROM users WHERE username_shape IS NULL ORDER BY id FOR NO KEY UPDATE")
+                    .fetch_all(&mut **conn)
+                    .await?;
+            if without.is_empty() {
+                return Ok(());
+            }
+            let (ids, names): (Vec<_>, Vec<_>) = without.into_iter().unzip();
+            sqlx::query(
+                "UPDATE users SET username_shape = s.shape FROM unnest($1::uuid[], $2::text[]) AS s(id, shape) WHERE users.id = s.id",
+            )
+            .bind(ids)
+            .bind(names.iter().map(|name| username_shape(name)).collect::<Vec<_>>())
+            .execute(&mut **conn)
+            .await?;
+        }
+    }
     Ok(())
 }
 
@@ -170,23 +240,49 @@ impl Store {
         Ok(found)
     }
 
-    /// Sets a password hash and ends the account's logins but `keep`, all of them where that is none; returns those ended.
+    /// Sets a password hash and ends all of the account's logins, which are returned.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_password(
-        &self,
-        account: AccountId,
-        hash: &str,
-        keep: Option<LoginId>,
-        at: Micros,
-    ) -> Result<Vec<LoginId>, StoreError> {
+    pub async fn set_password(&self, account: AccountId, hash: &str, at: Micros) -> Result<Vec<LoginId>, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
         query("UPDATE accounts SET password_hash = $2 WHERE id = $1").bind(account).bind(hash).execute(conn).await?;
-        let ended = end_logins(conn, account, keep, at).await?;
+        let ended = end_logins(conn, account, None, at).await?;
         tx.commit().await?;
         Ok(ended)
+    }
+
+    /// As [`Store::set_password`], but by the login `by`, which goes on, and in place of the hash `old`. None, and nothing is changed,
+    /// when the account has another hash by now, or the login has ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn change_password(
+        &self,
+        account: AccountId,
+        by: LoginId,
+        [old, new]: [&str; 2],
+        at: Micros,
+    ) -> Result<Option<Vec<LoginId>>, StoreError> {
+        let mut tx = self.write().await?;
+        let conn = &mut tx.conn();
+        let changed = query(
+            "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2
+               AND EXISTS (SELECT 1 FROM logins WHERE id = $4 AND account_id = $1 AND ended_at IS NULL)",
+        )
+        .bind(account)
+        .bind(old)
+        .bind(new)
+        .bind(by)
+        .execute(conn)
+        .await?;
+        if changed == 0 {
+            return Ok(None);
+        }
+        let ended = end_logins(conn, account, Some(by), at).await?;
+        tx.commit().await?;
+        Ok(Some(ended))
     }
 
     /// Disables an account and ends its logins, which are returned; or enables it again. One that is so already stays so.
@@ -253,19 +349,24 @@ impl Store {
         Ok(())
     }
 
-    /// Starts a login; false when the account is disabled, and nothing was started.
+    /// Starts a login; false, and nothing was started, when the account is disabled, or its password is not what was checked any more.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn add_login(&self, new: &NewLogin<'_>) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
         let conn = &mut tx.conn();
-        // Under the account's lock, so that whoever disables it finds this login and ends it, or this finds it disabled.
-        let enabled = query("UPDATE accounts SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NULL")
-            .bind(new.account)
-            .execute(conn)
-            .await?;
-        if enabled == 0 {
+        // Under the account's lock, so that whoever disables it or sets another password finds this login and ends it, or this finds
+        // that done.
+        let open = query(
+            "UPDATE accounts SET disabled_at = NULL
+             WHERE id = $1 AND disabled_at IS NULL AND password_hash = coalesce($2, password_hash)",
+        )
+        .bind(new.account)
+        .bind(new.checked.map(str::to_owned))
+        .execute(conn)
+        .await?;
+        if open == 0 {
             return Ok(false);
         }
         query(
@@ -283,18 +384,20 @@ impl Store {
         Ok(true)
     }
 
-    /// Who a login is of; none when it has ended or is over at the moment `at`, or the account is disabled.
+    /// Who a login is of; none when it has ended, is over at the moment `at`, or was not used since `since`, or the account is disabled.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user_of_login(&self, login: LoginId, at: Micros) -> Result<Option<UserRow>, StoreError> {
+    pub async fn user_of_login(&self, login: LoginId, since: Micros, at: Micros) -> Result<Option<UserRow>, StoreError> {
         let found = query(
             "SELECT u.id AS user_id, a.id AS account_id, u.username, u.display_name, a.admin, l.seen_at, l.until_at
              FROM logins l JOIN accounts a ON a.id = l.account_id JOIN users u ON u.account_id = a.id
-             WHERE l.id = $1 AND l.ended_at IS NULL AND (l.until_at IS NULL OR l.until_at > $2) AND a.disabled_at IS NULL",
+             WHERE l.id = $1 AND l.ended_at IS NULL AND (l.until_at IS NULL OR l.until_at > $2) AND l.seen_at >= $3
+               AND a.disabled_at IS NULL",
         )
         .bind(login)
         .bind(at.0)
+        .bind(since.0)
         .optional(&mut self.reader().await?.conn())
         .await?;
         Ok(found)
@@ -362,5 +465,21 @@ impl Store {
         .all(&mut self.reader().await?.conn())
         .await?;
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_alike_as_typed_have_the_same_shape() {
+        for (one, other) in [("aIice", "alice"), ("B0B", "BOB"), ("Ian", "lan"), ("Вob", "Bob"), ("mIa", "M1A"), ("Ida", "IDA")]
+        {
+            assert_eq!(username_shape(one), username_shape(other), "{one} and {other}");
+        }
+        for (one, other) in [("ian", "lan"), ("ada", "ida"), ("ida", "lda")] {
+            assert_ne!(username_shape(one), username_shape(other), "{one} and {other}");
+        }
     }
 }

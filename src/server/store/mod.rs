@@ -67,10 +67,11 @@ impl StoreError {
             Self::Database(
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed,
             ) => true,
-            // PostgreSQL: connection exceptions, too many connections, shutting down (class 08, 53300, class 57P).
-            Self::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| code.starts_with("08") || code == "53300" || code.starts_with("57P"))
-            }
+            // PostgreSQL: connection exceptions, shutting down (classes 08, 57P), too many connections, a lock that another holds for too
+            // long, a transaction that did nothing for too long.
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+                code.starts_with("08") || code.starts_with("57P") || matches!(&*code, "53300" | "55P03" | "25P03")
+            }),
             _ => false,
         }
     }
@@ -230,6 +231,9 @@ enum Pools {
 /// How long to wait for a connection before saying that the database is away.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// How long PostgreSQL may take to answer a statement. One that is lost without a word is noticed by nothing else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long the database may take to say that it is there: longer than a connection is waited for.
 const ANSWER: Duration = Duration::from_secs(7);
 
@@ -247,9 +251,11 @@ impl Store {
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 let options = PgConnectOptions::from_str(url).map_err(StoreError::Open)?.application_name("snug");
                 let options = options.log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
-                let pool = Pool::open(options).await.map_err(StoreError::Open)?;
-                migrated(POSTGRES.run(pool.pool()).await)?;
-                Pools::Postgres(pool)
+                // By a connection of its own, which may take its time.
+                let mut connection = options.connect().await.map_err(StoreError::Open)?;
+                migrated(POSTGRES.run(&mut connection).await)?;
+                connection.close().await.map_err(StoreError::Open)?;
+                Pools::Postgres(Pool::open(options).await.map_err(StoreError::Open)?)
             }
             Some(url) => match url.strip_prefix("sqlite://") {
                 Some(file) if !file.is_empty() => Pools::Sqlite(Sqlite::open(PathBuf::from(file)).await?),

@@ -1,7 +1,9 @@
 //! Word for the other processes that share a PostgreSQL: a numbered list of what they cannot see by themselves, which each
 //! server reads twice a second. On SQLite there is one process and nobody to tell.
 
-use super::{Conn, Either, LoginId, Pools, RoomId, Store, StoreError};
+use tokio::time::timeout;
+
+use super::{ANSWER, Conn, Either, LoginId, Pools, RoomId, Store, StoreError};
 use crate::protocol::{Micros, Seq};
 
 /// How many are read at once.
@@ -73,12 +75,13 @@ impl Store {
     /// When the database fails.
     pub async fn notices(&self, after: i64) -> Result<Vec<(i64, Notice)>, StoreError> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(Vec::new()) };
-        let rows: Vec<NoticeRow> =
+        let mut connection = pool.acquire().await?;
+        let read =
             sqlx::query_as("SELECT number, login_id, room_id, seq FROM notices WHERE number > $1 ORDER BY number LIMIT $2")
                 .bind(after)
                 .bind(READ)
-                .fetch_all(&mut *pool.acquire().await?)
-                .await?;
+                .fetch_all(&mut *connection);
+        let rows: Vec<NoticeRow> = timeout(ANSWER, read).await.map_err(|_| StoreError::Busy)??;
         let notice = |row: NoticeRow| match (row.login_id, row.room_id, row.seq) {
             (Some(login), ..) => Ok((row.number, Notice::LoginEnded(login))),
             (_, Some(room), Some(seq)) => Ok((row.number, Notice::Room(room, Seq(seq)))),

@@ -18,8 +18,16 @@ const AWAY: Duration = Duration::from_millis(500);
 /// Connections to the database, beside the writer's own.
 const CONNECTIONS: u32 = 15;
 
-/// How long a transaction of the writer may do nothing, and how long it waits for another one's locks: both less than it may take in all.
+/// How long a transaction may do nothing, and how long it waits for another one's locks: both less than the writer's may take in all.
 const LIMITS: &str = "SET idle_in_transaction_session_timeout = '20s'; SET lock_timeout = '10s'";
+
+/// A pool of connections that are waited for as long as [`ACQUIRE`]. What one locked in a transaction that its end was lost of is free
+/// again soon, and it does not wait long itself for what another's has locked.
+fn limited() -> PgPoolOptions {
+    PgPoolOptions::new()
+        .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(LIMITS).await.map(drop) }))
+}
 
 /// The database behind a URL. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,19 +43,14 @@ impl Pool {
     /// # Errors
     /// When there is no such database, or it does not answer.
     pub(super) async fn open(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await?;
+        let pool = limited().max_connections(CONNECTIONS).connect_with(options).await?;
         Ok(Self { pool, away: Arc::default() })
     }
 
-    /// One of one connection to the same database, for who keeps it. It is opened when it is asked for. What it locked in a transaction
-    /// that its end was lost of is free again soon, and it does not wait long itself for what another's has locked.
+    /// One of one connection to the same database, for who keeps it. It is opened when it is asked for.
     pub(super) fn of_one(&self) -> Self {
         let options = PgConnectOptions::clone(&self.pool.connect_options());
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(|connection, _| Box::pin(async move { connection.execute(LIMITS).await.map(drop) }));
-        let pool = pool.connect_lazy_with(options);
+        let pool = limited().max_connections(1).connect_lazy_with(options);
         Self { pool, away: Arc::clone(&self.away) }
     }
 

@@ -6,9 +6,10 @@
 use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Row as _, ValueRef as _};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Conn, Either, StoreError};
+use super::{Conn, Either, PATIENCE, StoreError};
 use crate::protocol::{Micros, Seq};
 
 /// A value of a statement. Each knows its type when it is absent too, as PostgreSQL asks.
@@ -94,7 +95,7 @@ impl Query {
                 let mut statement = self.prepared(conn)?;
                 Ok(statement.raw_execute().map(|rows| rows.try_into().unwrap_or_default())?)
             }
-            Either::Postgres(conn) => Ok(self.postgres().execute(&mut **conn).await?.rows_affected()),
+            Either::Postgres(conn) => Ok(answered(self.postgres().execute(&mut **conn)).await?.rows_affected()),
         }
     }
 
@@ -114,7 +115,7 @@ impl Query {
                 Ok(all)
             }
             Either::Postgres(conn) => {
-                let rows = self.postgres().fetch_all(&mut **conn).await?;
+                let rows = answered(self.postgres().fetch_all(&mut **conn)).await?;
                 rows.iter().map(|row| T::from_row(&mut Row::postgres(row))).collect()
             }
         }
@@ -153,11 +154,22 @@ impl Query {
         self.values.into_iter().fold(sqlx::query(self.sql), |query, value| match value {
             Value::Bool(value) => query.bind(value),
             Value::Int(value) => query.bind(value),
-            Value::Text(value) => query.bind(value),
+            Value::Text(value) => query.bind(value.map(without_nul)),
             Value::Uuid(value) => query.bind(value),
             Value::Bytes(value) => query.bind(value),
         })
     }
+}
+
+/// A text as PostgreSQL can have it. None that is kept has a NUL (`chat/names.rs`), so one to look for that has is not found, and is not
+/// to become another one.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
+}
+
+/// What PostgreSQL answers, within [`PATIENCE`].
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    Ok(timeout(PATIENCE, answer).await.map_err(|_| StoreError::Busy)??)
 }
 
 /// A row of an answer, read from its first column to its last.

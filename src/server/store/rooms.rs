@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::query::{FromRow, Row};
-use super::{Conn, RoomId, Store, StoreError, UserId, query, row};
+use super::{Conn, RoomId, Store, StoreError, UserId, accounts, query, row};
 use crate::protocol::{Idle, Micros, Seq, Slug, UNREAD_MAX};
 
 /// The first rooms of a database: slug and topic. Their name is the slug. They never close.
@@ -648,7 +648,7 @@ async fn add_search_keys(conn: &mut Conn<'_>) -> Result<(), StoreError> {
 }
 
 impl Store {
-    /// Gives a new database its identity and its first rooms, and an older one's rooms what they lack; returns the `epoch`.
+    /// Gives a new database its identity and its first rooms, and an older one's rooms and users what they lack; returns the `epoch`.
     ///
     /// # Errors
     /// When the database fails.
@@ -667,6 +667,7 @@ impl Store {
             }
         }
         add_search_keys(conn).await?;
+        accounts::add_shapes(conn).await?;
         let epoch = query("SELECT epoch FROM server WHERE one = 1").one(conn).await?;
         tx.commit().await?;
         Ok(epoch)

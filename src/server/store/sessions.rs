@@ -5,13 +5,14 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::timeout;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, ExpiredDeletion, Result};
 use tower_sessions::{SessionStore, session_store};
 use tower_sessions_sqlx_store::PostgresStore;
 
 use super::postgres::Pool;
-use super::{Pools, Store, StoreError, query};
+use super::{PATIENCE, Pools, Store, StoreError, query};
 
 /// Sessions in the database.
 #[derive(Clone, Debug)]
@@ -143,7 +144,7 @@ impl SessionStore for Sessions {
             }
             Inner::Postgres { store, pool } => {
                 pool.there().await.map_err(backend)?;
-                store.load(&key).await?
+                timeout(PATIENCE, store.load(&key)).await.map_err(|_| backend(StoreError::Busy))??
             }
         };
         Ok(found.map(|record| Record { id: *id, ..record }))

@@ -54,6 +54,10 @@ pub async fn answer(State(app): State<App>, Path(action): Path<String>, session:
         let uri = inner.uri().clone();
         return if html { render(&app, asking, &uri, &headers, None, None).await } else { refusal(&Refusal::BadRequest) };
     }
+    // Who stays on one page uses their login, too.
+    if let Some(actor) = &asking.actor {
+        session::touch(&asking.session, &app.chat, actor).await;
+    }
     let mut response = match asking.actor.as_ref().map_or(Ok(()), |actor| app.chat.allow_request(actor).map(drop)) {
         Ok(()) => run(context, inner).await,
         Err((_, why)) => refusal(&why),

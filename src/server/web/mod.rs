@@ -36,6 +36,7 @@ use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+use tracing::Instrument;
 
 pub use self::assets::Assets;
 pub use self::security::Security;
@@ -144,7 +145,18 @@ async fn bound_body(axum::extract::State(app): axum::extract::State<App>, reques
         Ok(Err(_)) => return closing(refusal(&Refusal::BadRequest)),
         Err(_) => return closing((StatusCode::REQUEST_TIMEOUT, "The request's body did not come in time.\n").into_response()),
     };
-    next.run(Request::from_parts(parts, body.into())).await
+    let request = Request::from_parts(parts, body.into());
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    // What changes something is carried through, also where its client hangs up: a login that has ended takes its sockets with it.
+    match app.sockets.tasks.spawn(next.run(request).in_current_span()).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => refusal(&Refusal::Unavailable),
+        },
+    }
 }
 
 /// What is left of the request is not read: the connection ends with this answer.
@@ -155,7 +167,6 @@ fn closing(mut response: Response) -> Response {
 
 /// One line for each request, with an id that the answer names too. Never the query, which may carry a token.
 async fn trace(axum::extract::State(metrics): axum::extract::State<Metrics>, request: Request, next: Next) -> Response {
-    use tracing::Instrument;
     let id = uuid::Uuid::now_v7().simple().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", id);
@@ -209,14 +220,15 @@ fn client_address(request: &Parts, settings: &Settings) -> IpAddr {
 /// The peer's address, or what the nearest proxy that is not ours to trust says it is.
 fn nearest(peer: Option<Peer>, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip().to_canonical());
-    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    // Hop by hop: a proxy puts the address that it knows behind whatever its client said.
+    let forwarded = headers.get_all("x-forwarded-for").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let hops: Vec<&[u8]> = forwarded.map(<[u8]>::trim_ascii).collect();
     // From the nearest hop outwards, as long as the one who says so is trusted.
     for hop in hops.into_iter().rev() {
         if !trusted.0.iter().any(|network| network.contains(address)) {
             break;
         }
-        let Ok(next) = hop.parse::<IpAddr>() else { break };
+        let Some(next) = str::from_utf8(hop).ok().and_then(|hop| hop.parse::<IpAddr>().ok()) else { break };
         address = next.to_canonical();
     }
     address
@@ -236,5 +248,8 @@ mod tests {
         assert_eq!(of(peer("10.0.0.1"), &trusted), "9.9.9.9", "the forged first hop is passed over");
         assert_eq!(of(peer("8.8.8.8"), &trusted), "8.8.8.8");
         assert_eq!(of(peer("10.0.0.1"), &Networks::default()), "10.0.0.1");
+        let odd = HeaderValue::from_bytes(b"\xe9, 9.9.9.9").expect("a header's value");
+        headers.insert("x-forwarded-for", odd);
+        assert_eq!(nearest(peer("10.0.0.1"), &headers, &trusted).to_string(), "9.9.9.9", "whatever stands before it");
     }
 }

@@ -31,9 +31,7 @@ pub async fn page(State(app): State<App>, session: Session, request: Request) ->
         None if needs_login(path) => see_other(&login_for(&request.uri)),
         Some(_) if matches!(path, "/login" | "/signup") => see_other("/"),
         Some(actor) => {
-            if let Err(why) = session::touch(&asking.session, &app.chat, actor).await {
-                tracing::debug!(%why, "a session was not touched");
-            }
+            session::touch(&asking.session, &app.chat, actor).await;
             render(&app, asking, &request.uri, &request.headers, None, None).await
         }
         None => render(&app, asking, &request.uri, &request.headers, None, None).await,

@@ -70,11 +70,14 @@ pub async fn login(session: &Session) -> Result<Option<LoginId>, Refusal> {
 }
 
 /// Lets the session slide, once in a while. Where nothing can be written it stays as it is: a change that could not be saved would
-/// cost the page that was asked for.
-///
-/// # Errors
-/// [`Refusal::Unavailable`] or [`Refusal::Internal`].
-pub async fn touch(session: &Session, chat: &Chat, actor: &Actor) -> Result<(), Refusal> {
+/// cost what was asked for.
+pub async fn touch(session: &Session, chat: &Chat, actor: &Actor) {
+    if let Err(why) = try_touch(session, chat, actor).await {
+        tracing::debug!(%why, "a session was not touched");
+    }
+}
+
+async fn try_touch(session: &Session, chat: &Chat, actor: &Actor) -> Result<(), Refusal> {
     let touched = session.get::<i64>(TOUCHED).await.map_err(away)?.unwrap_or_default();
     let now = now().0;
     if now - touched > TOUCH_AFTER {

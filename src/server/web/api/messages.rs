@@ -78,7 +78,7 @@ pub async fn send(
 ) -> Refusing<(StatusCode, Json<SentMessage>)> {
     let room = chat::slug(slug)?;
     let sent = chat.send(&actor, &room, id, text).await?;
-    let status = if matches!(sent, Sent::New(_)) { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if matches!(sent, Sent::New(..)) { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(SentMessage { room, id, seq: sent.seq() })))
 }
 
