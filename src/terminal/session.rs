@@ -130,9 +130,11 @@ impl Session {
                         Fetched::Page { result: result.map_err(|why| why.to_string()), room, page, asked }
                     });
                 }
-                Ask::About(slug) => {
-                    let rest = self.rest.clone();
+                Ask::About(ref slug) | Ask::AboutSoon(ref slug) => {
+                    let (rest, slug) = (self.rest.clone(), slug.clone());
+                    let pause = if matches!(ask, Ask::AboutSoon(_)) { AGAIN } else { Duration::ZERO };
                     self.fetching.spawn(async move {
+                        sleep(pause).await;
                         let Ok(room) = patiently(|| rest.room(&slug)).await else { return Fetched::Nothing };
                         let members = if room.member { rest.members(&slug).await.ok() } else { None };
                         let members = members.map(|page| page.members.into_iter().map(|member| member.by).collect());

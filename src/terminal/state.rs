@@ -41,6 +41,8 @@ pub enum Ask {
     Fetch { room: Slug, page: Page, asked: u32 },
     /// To be read by REST, and given to [`State::told_about`].
     About(Slug),
+    /// The same in a moment.
+    AboutSoon(Slug),
     /// To be told to whoever sits there.
     Tell(String),
     /// The server speaks a later version of the protocol: nothing more can be understood.
@@ -476,7 +478,7 @@ impl State {
             self.uncounted.remove(&slug);
         } else if self.uncounted.contains(&slug) {
             // More has come since it was asked for, and cannot be told from what that counts.
-            asks.push(Ask::About(slug.clone()));
+            asks.push(Ask::AboutSoon(slug.clone()));
         }
         if about.member && !self.rooms.is_member(&slug) {
             let mut items = self.rooms.items().to_vec();
@@ -485,7 +487,7 @@ impl State {
                 name: about.name.clone(),
                 member: true,
                 read: about.read,
-                unread: 0,
+                unread: about.unread,
                 members: about.members,
                 active_at: about.active_at,
                 closed: about.closed,
@@ -680,7 +682,7 @@ mod tests {
                 match ask {
                     Ask::Say(command) => self.to_server.push_back(command),
                     Ask::Fetch { page, asked, .. } => self.asked.push_back((page, asked)),
-                    Ask::About(_) | Ask::Tell(_) => {}
+                    Ask::About(_) | Ask::AboutSoon(_) | Ask::Tell(_) => {}
                     Ask::TooOld(_) => panic!("the versions are the same"),
                 }
             }
@@ -1000,7 +1002,7 @@ mod tests {
         let by = person("ben");
         let message = Message { room: cake.clone(), seq: Seq(51), id: Uuid::nil(), by, text: "x".to_owned(), at: Micros(0) };
         world.state.hear(Event::Message(message).into(), 0);
-        assert_eq!(world.state.told_about(about(50, 40), Vec::new()), [Ask::About(cake.clone())], "more has come since");
+        assert_eq!(world.state.told_about(about(50, 40), Vec::new()), [Ask::AboutSoon(cake.clone())], "more has come since");
         assert_eq!(world.state.told_about(about(51, 41), Vec::new()), []);
         assert_eq!(world.state.rooms.unread(&cake), 41);
         assert_eq!(world.state.told_about(about(50, 40), Vec::new()), [], "nobody waits for it any more");

@@ -125,7 +125,7 @@ async fn who_was_away_for_an_hour_can_read_while_nothing_can_be_written() {
     store.close().await;
     let file = SqliteConnectOptions::new().filename(place.folder().join("snug.db"));
     let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
-    connection.execute("UPDATE logins SET seen_at = 0").await.unwrap();
+    connection.execute("UPDATE logins SET seen_at = seen_at - 2 * 3600000000").await.unwrap();
     connection.close().await.unwrap();
 
     let server = place.start().await;

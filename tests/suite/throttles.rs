@@ -351,14 +351,19 @@ on_both! {
         let (ada, bob) = (app.sign_up("ada").await, app.sign_up("bob").await);
         let (mut socket, mut bobs) = (ada.live().await, bob.live().await);
         let (mut refused, started) = (0, std::time::Instant::now());
-        for _ in 0..10 {
-            let mut other = ada.live().await;
+        for greets in [true, false].into_iter().cycle().take(10) {
+            // Who says no hello is no way round.
+            let mut other = if greets { ada.live().await } else { ada.socket().await };
             for command in [Command::Join { room: slug("random") }, Command::Leave { room: slug("random") }] {
                 other.feed(&command).await;
             }
             let (id, command) = message("general", "messages have a limit of their own, and come after what was said before");
             other.send(&command).await;
-            let told = other.collect_until(|event| matches!(event, Event::Message(message) if message.id == id)).await;
+            let told = other.collect_until(|event| match event {
+                Event::Message(message) => message.id == id,
+                Event::Sent { id: sent, .. } => *sent == id,
+                _ => false,
+            }).await;
             refused += told.iter().filter(|event| matches!(event, Event::Error { why: Refusal::TooFast { .. }, .. })).count() as u64;
         }
         let most = 6 + started.elapsed().as_secs();

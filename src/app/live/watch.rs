@@ -62,6 +62,8 @@ pub struct Watch {
     sent: Option<u64>,
     /// When the line was looked at last.
     looked: u64,
+    /// The clock was set back since the server was asked last.
+    set_back: bool,
 }
 
 impl Watch {
@@ -72,7 +74,7 @@ impl Watch {
 
     /// A socket is asked for.
     pub fn opening(&mut self, now: u64) {
-        (self.opened, self.asked) = (now, now);
+        (self.opened, self.asked, self.set_back) = (now, now, false);
         self.heard();
     }
 
@@ -90,18 +92,19 @@ impl Watch {
     /// The server was asked whether it is there, and has `patience` milliseconds to answer.
     pub fn asked(&mut self, now: u64, patience: u64) {
         (self.asked, self.patience, self.unanswered) = (now, patience, true);
-        self.sent = None;
+        (self.sent, self.set_back) = (None, false);
     }
 
     /// Whether to ask the server, where there is reason to think that it is gone.
     #[must_use]
     pub fn is_silent(&self, now: u64) -> bool {
-        is_over(now, self.asked, ASKED_LATELY)
+        self.set_back || is_over(now, self.asked, ASKED_LATELY)
     }
 
     /// A look at the line, now and then: every few seconds, and when an answer is due.
     pub fn look(&mut self, now: u64, stage: Stage) -> Look {
         let slept = is_over(now, self.looked, SLEPT);
+        self.set_back |= now < self.looked;
         self.looked = now;
         // The wait for a welcome begins again; an answer is asked for again.
         self.opened = self.opened.min(now);
@@ -206,6 +209,11 @@ mod tests {
         watch.asked(HOUR, PONG_SOON);
         watch.heard();
         assert_eq!(watch.look(HOUR + PONG_SOON, Stage::Ready), Look::Fine);
+        // To just after it was opened, which was long ago.
+        let mut watch = ready(HOUR);
+        assert_eq!(watch.look(HOUR + 20_000, Stage::Ready), Look::Slept);
+        assert_eq!(watch.look(HOUR + 1_000, Stage::Ready), Look::Slept);
+        assert!(watch.is_silent(HOUR + 1_000));
         // By so little that the look before is not yet to come, but the question is.
         let mut watch = ready(HOUR);
         watch.asked(HOUR + 4_900, PONG_WITHIN);

@@ -18,11 +18,11 @@ use crate::server::store::{AccountId, LoginId, UserId};
 /// Days after which a login that was not used is over: as long as its session slides.
 pub const LOGIN_DAYS: i64 = 30;
 
-/// Bytes of what someone calls themselves at a login that are looked at: no account's name or address has as many.
-const NAME_LOOKED_AT: usize = 1024;
-
 /// The same in microseconds.
 pub(super) const UNUSED: i64 = LOGIN_DAYS * 24 * 3600 * 1_000_000;
+
+/// Bytes of what someone calls themselves at a login that are looked at: no account's name or address has as many.
+const NAME_LOOKED_AT: usize = 1024;
 
 /// Microseconds since a login was last noted as used until it is noted again: not every request is a write.
 pub const TOUCH_AFTER: i64 = 3_600_000_000;
@@ -114,29 +114,38 @@ impl Chat {
     async fn try_log_in(&self, name: &str, password: &str, from: &Origin) -> Result<LoginId, Refusal> {
         let key = names::account_key(&name[..name.floor_char_boundary(NAME_LOOKED_AT)]);
         let attempt = self.0.throttles.log_in(&key, from.address)?;
+        match self.log_in_by(&key, password, attempt.is_beyond(), from).await {
+            Ok(Some(login)) => {
+                attempt.right();
+                Ok(login)
+            }
+            Ok(None) => Err(attempt.beyond().unwrap_or(Refusal::WrongPassword)),
+            Err(why) => {
+                attempt.cancel();
+                Err(why)
+            }
+        }
+    }
+
+    /// Starts a login if the password is right, and, where `only_known`, comes from an address from which the account has logged in.
+    async fn log_in_by(&self, key: &str, password: &str, only_known: bool, from: &Origin) -> Result<Option<LoginId>, Refusal> {
         // A second look where the password was hashed anew, by another login of the same moment, or set to another.
         for _ in 0..2 {
-            let (found, verdict) = match self.check_password(&key, password).await {
-                Ok(checked) => checked,
-                Err(why) => {
-                    attempt.cancel();
-                    return Err(why);
-                }
-            };
-            let Some(found) = found.filter(|f| verdict != Verdict::Wrong && !f.disabled && password.len() <= PASSWORD_MAX) else {
-                break;
-            };
-            if attempt.is_beyond() && !self.has_logged_in_from(found.account_id, from.address).await? {
-                break;
-            }
+            let (found, verdict) = self.check_password(key, password).await?;
+            // Looked up whether the password is right or not, and whether there is such an account or not.
+            let account = found.as_ref().map_or(AccountId(Uuid::nil()), |found| found.account_id);
+            let may = !only_known || self.has_logged_in_from(account, from.address).await?;
+            let right = |found: &Credentials| verdict != Verdict::Wrong && !found.disabled && password.len() <= PASSWORD_MAX;
+            let Some(found) = found.filter(|found| may && right(found)) else { return Ok(None) };
             let Some(login) = self.start_login(found.account_id, Some(&found.password_hash), from).await? else { continue };
-            attempt.right();
-            if let Verdict::Rehashed(hash) = verdict {
-                self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await.map_err(fault)?;
+            if let Verdict::Rehashed(hash) = verdict
+                && let Err(error) = self.store().upgrade_password(found.account_id, &found.password_hash, &hash).await
+            {
+                tracing::warn!(%error, "a password stays hashed with older parameters");
             }
-            return Ok(login);
+            return Ok(Some(login));
         }
-        Err(attempt.beyond().unwrap_or(Refusal::WrongPassword))
+        Ok(None)
     }
 
     async fn check_password(&self, key: &str, password: &str) -> Result<(Option<Credentials>, Verdict), Refusal> {
@@ -196,9 +205,9 @@ impl Chat {
     pub async fn change_password(&self, actor: &Actor, current: &str, new: &str) -> Result<(), Refusal> {
         filled(current, Field::CurrentPassword)?;
         passwords::acceptable(new, &[&actor.person.user])?;
+        let hash = self.store().password_hash(actor.account).await.map_err(fault)?;
         // Whoever found someone's browser open may not guess, either.
         self.0.throttles.confirm(actor.account)?;
-        let hash = self.store().password_hash(actor.account).await.map_err(fault)?;
         match self.0.passwords.check(current, hash.as_deref()).await {
             Ok(Verdict::Wrong) => return Err(Refusal::WrongCurrentPassword),
             Ok(_) => self.0.throttles.confirmed(actor.account),

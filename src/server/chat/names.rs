@@ -41,8 +41,13 @@ fn is_pictograph(c: char) -> bool {
     joined.graphemes(true).nth(1).is_none()
 }
 
-/// Whether the hidden `c` between `before` and `after` does something to see. A joiner does between pictures, and between letters after
-/// a virama (RFC 5892, A.2); a non-joiner there too, and between Arabic letters (A.1); the selectors of emoji do after a picture, and in a keycap.
+/// Whether `c` takes a consonant's own vowel away (a virama), by which letters of Indic scripts join.
+fn is_virama(c: Option<char>) -> bool {
+    c.is_some_and(|c| canonical_combining_class(c) == 9)
+}
+
+/// Whether the hidden `c` between `before` and `after` does something to see. A joiner does between pictures, and beside
+/// a virama (RFC 5892, A.2, has the most common case); a non-joiner after one, and between Arabic letters (A.1); the selectors of emoji do after a picture, and in a keycap.
 fn has_effect(before: &str, c: char, after: &str) -> bool {
     let next = after.chars().next();
     let last = before.chars().next_back();
@@ -51,10 +56,10 @@ fn has_effect(before: &str, c: char, after: &str) -> bool {
             let dress = |c| matches!(c, '\u{FE0E}' | '\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}');
             before.trim_end_matches(dress).chars().next_back().is_some_and(is_pictograph)
         }
-        JOINER => next.is_some_and(char::is_alphabetic) && last.is_some_and(|last| canonical_combining_class(last) == 9),
-        NON_JOINER => last.zip(next).is_some_and(|(last, next)| {
-            next.is_alphabetic() && (canonical_combining_class(last) == 9 || is_arabic(last) && is_arabic(next))
-        }),
+        JOINER => is_virama(last) && next != Some(JOINER) || is_virama(next) && last.is_some_and(char::is_alphabetic),
+        NON_JOINER => last
+            .zip(next)
+            .is_some_and(|(last, next)| next.is_alphabetic() && (is_virama(Some(last)) || is_arabic(last) && is_arabic(next))),
         '\u{FE0E}' | '\u{FE0F}' => {
             let keycap = matches!(last, Some('0'..='9' | '#' | '*')) && next == Some('\u{20E3}');
             keycap || last.is_some_and(is_pictograph)
@@ -260,6 +265,8 @@ mod tests {
             "#️⃣",
             "☎︎",
             "ශ්‍රී",
+            "র\u{200d}্যালি",
+            "അവന്\u{200d}",
             "کتاب\u{200c}ها",
             "e\u{323}\u{302}",
             "",

@@ -471,7 +471,12 @@ impl Session {
         }
         let command = serde_json::from_str(text);
         // Messages have a limit of their own, by person; so has what costs others something, however many sockets they have.
-        let costs = !matches!(command, Ok(Command::Send { .. } | Command::Ping) | Err(_)) && self.connection().has_greeted();
+        let costs = match &command {
+            Ok(Command::Send { .. } | Command::Ping) | Err(_) => false,
+            // The first belongs to opening the socket, which has a limit.
+            Ok(Command::Hello { .. }) => self.connection().has_greeted(),
+            Ok(_) => true,
+        };
         if !matches!(command, Ok(Command::Send { .. }))
             && let Err(not_until) = self.commands.check()
         {

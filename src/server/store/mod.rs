@@ -67,11 +67,11 @@ impl StoreError {
             Self::Database(
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed,
             ) => true,
-            // PostgreSQL: connection exceptions, shutting down (classes 08, 57P), too many connections, a lock that another holds for too
-            // long, a transaction that did nothing for too long.
-            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
-                code.starts_with("08") || code.starts_with("57P") || matches!(&*code, "53300" | "55P03" | "25P03")
-            }),
+            // PostgreSQL: connection exceptions, shutting down (classes 08, 57P), too many connections, a transaction that did nothing for
+            // too long.
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || matches!(&*code, "53300" | "25P03")),
             _ => false,
         }
     }
@@ -200,7 +200,7 @@ impl Tx<'_> {
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => Ok(tx.commit().await?),
+            Self::Postgres(tx) => query::answered(tx.commit()).await,
         }
     }
 

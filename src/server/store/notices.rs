@@ -3,6 +3,7 @@
 
 use tokio::time::timeout;
 
+use super::query::answered;
 use super::{ANSWER, Conn, Either, LoginId, Pools, RoomId, Store, StoreError};
 use crate::protocol::{Micros, Seq};
 
@@ -37,23 +38,21 @@ pub async fn leave(conn: &mut Conn<'_>, notices: &[Notice], at: Micros) -> Resul
     }
     let count = i64::try_from(notices.len()).unwrap_or(i64::MAX);
     // The row stays locked until the commit, so that the numbers are in the order of the commits and none is passed over.
-    let last: i64 = sqlx::query_scalar("UPDATE server SET last_notice = last_notice + $1 WHERE one = 1 RETURNING last_notice")
-        .bind(count)
-        .fetch_one(&mut **c)
-        .await?;
+    let take = sqlx::query_scalar("UPDATE server SET last_notice = last_notice + $1 WHERE one = 1 RETURNING last_notice");
+    let last: i64 = answered(take.bind(count).fetch_one(&mut **c)).await?;
     for (notice, number) in notices.iter().zip(last - count + 1..) {
         let (login, room, seq) = match notice {
             Notice::LoginEnded(login) => (Some(*login), None, None),
             Notice::Room(room, seq) => (None, Some(*room), Some(seq.0)),
         };
-        sqlx::query("INSERT INTO notices (number, login_id, room_id, seq, at) VALUES ($1, $2, $3, $4, $5)")
+        let add = sqlx::query("INSERT INTO notices (number, login_id, room_id, seq, at) VALUES ($1, $2, $3, $4, $5)")
             .bind(number)
             .bind(login)
             .bind(room)
             .bind(seq)
             .bind(at.0)
-            .execute(&mut **c)
-            .await?;
+            .execute(&mut **c);
+        answered(add).await?;
     }
     Ok(())
 }
@@ -96,7 +95,8 @@ impl Store {
     /// When the database fails.
     pub async fn forget_notices(&self, before: Micros) -> Result<(), StoreError> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
-        sqlx::query("DELETE FROM notices WHERE at < $1").bind(before.0).execute(&mut *pool.acquire().await?).await?;
+        let forget = sqlx::query("DELETE FROM notices WHERE at < $1").bind(before.0);
+        answered(forget.execute(&mut *pool.acquire().await?)).await?;
         Ok(())
     }
 }

@@ -168,7 +168,7 @@ fn without_nul(text: String) -> String {
 }
 
 /// What PostgreSQL answers, within [`PATIENCE`].
-async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+pub(super) async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     Ok(timeout(PATIENCE, answer).await.map_err(|_| StoreError::Busy)??)
 }
 

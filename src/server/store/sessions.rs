@@ -12,6 +12,7 @@ use tower_sessions::{SessionStore, session_store};
 use tower_sessions_sqlx_store::PostgresStore;
 
 use super::postgres::Pool;
+use super::query::answered;
 use super::{PATIENCE, Pools, Store, StoreError, query};
 
 /// Sessions in the database.
@@ -48,6 +49,11 @@ fn backend(error: impl Into<StoreError>) -> Error {
     Error::Backend(error.into().to_string())
 }
 
+/// What the well-known store does, within [`PATIENCE`].
+async fn in_time<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(PATIENCE, answer).await.map_err(|_| backend(StoreError::Busy))?
+}
+
 fn encoded(record: &Record) -> Result<Vec<u8>> {
     rmp_serde::to_vec(record).map_err(|error| Error::Encode(error.to_string()))
 }
@@ -69,7 +75,7 @@ impl Sessions {
                 store.change(over).await.map_err(backend)?;
                 Ok(())
             }
-            Inner::Postgres { store, .. } => store.delete_expired().await,
+            Inner::Postgres { store, .. } => in_time(store.delete_expired()).await,
         }
     }
 }
@@ -91,10 +97,10 @@ impl SessionStore for Sessions {
                     store.change(insert).await.map_err(backend)? > 0
                 }
                 Inner::Postgres { store, .. } => {
-                    store.create(&mut kept).await?;
+                    in_time(store.create(&mut kept)).await?;
                     // Where the id was taken, the store has found another, which no cookie's id leads to.
                     if kept.id != id {
-                        store.delete(&kept.id).await?;
+                        in_time(store.delete(&kept.id)).await?;
                     }
                     kept.id == id
                 }
@@ -117,13 +123,12 @@ impl SessionStore for Sessions {
                 store.change(update).await.map_err(backend)?;
             }
             Inner::Postgres { pool, .. } => {
-                sqlx::query("UPDATE tower_sessions.session SET data = $2, expiry_date = $3 WHERE id = $1")
+                let save = sqlx::query("UPDATE tower_sessions.session SET data = $2, expiry_date = $3 WHERE id = $1")
                     .bind(kept.id.to_string())
                     .bind(encoded(&kept)?)
                     .bind(kept.expiry_date)
-                    .execute(pool.pool())
-                    .await
-                    .map_err(backend)?;
+                    .execute(pool.pool());
+                answered(save).await.map_err(backend)?;
             }
         }
         Ok(())
@@ -144,7 +149,7 @@ impl SessionStore for Sessions {
             }
             Inner::Postgres { store, pool } => {
                 pool.there().await.map_err(backend)?;
-                timeout(PATIENCE, store.load(&key)).await.map_err(|_| backend(StoreError::Busy))??
+                in_time(store.load(&key)).await?
             }
         };
         Ok(found.map(|record| Record { id: *id, ..record }))
@@ -157,7 +162,7 @@ impl SessionStore for Sessions {
                 store.change(query("DELETE FROM tower_sessions WHERE id = $1").bind(key.to_string())).await.map_err(backend)?;
                 Ok(())
             }
-            Inner::Postgres { store, .. } => store.delete(&key).await,
+            Inner::Postgres { store, .. } => in_time(store.delete(&key)).await,
         }
     }
 }
