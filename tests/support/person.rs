@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, COOKIE, HeaderMap, HeaderName, LOCATION, ORIGIN, SET_COOKIE};
@@ -10,6 +9,7 @@ use serde::de::DeserializeOwned;
 use snug::protocol::{Event, Me, Refusal, RoomItem, RoomPage, Seq, Slug};
 use uuid::Uuid;
 
+use super::PATIENCE;
 use super::log::Secrets;
 use super::socket::Socket;
 
@@ -91,7 +91,8 @@ impl Visitor {
         reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .timeout(Duration::from_secs(30))
+            // A server that hashes two hundred passwords, on a machine that is busy with other tests.
+            .timeout(12 * PATIENCE)
             .build()
             .expect("a client without TLS needs nothing")
     }
