@@ -333,18 +333,27 @@ mod tests {
         assert_eq!(turn.due(), None);
     }
 
+    fn step(world: &mut World, what: Happening, at: usize) {
+        world.happens(what, at, 0).expect("as it should");
+    }
+
+    /// Tabs of which the first has written something, and asked the server to take it.
+    fn with_one_under_way(by_lease: bool) -> World {
+        let mut world = World::new(by_lease, true);
+        step(&mut world, Happening::Write, 0);
+        for _ in 0..2 {
+            step(&mut world, Happening::Clock(PAUSE), 0);
+            step(&mut world, Happening::Grant, 0);
+            step(&mut world, Happening::Timer, 0);
+        }
+        assert_eq!(world.tabs[0].as_ref().expect("open").asked.len(), 1);
+        world
+    }
+
     #[test]
     fn one_whose_line_is_lost_holds_nobody_up() {
         for by_lease in [false, true] {
-            let mut world = World::new(by_lease, true);
-            let step = |world: &mut World, what, at| world.happens(what, at, 0).expect("as it should");
-            step(&mut world, Happening::Write, 0);
-            for _ in 0..2 {
-                step(&mut world, Happening::Clock(PAUSE), 0);
-                step(&mut world, Happening::Grant, 0);
-                step(&mut world, Happening::Timer, 0);
-            }
-            assert_eq!(world.tabs[0].as_ref().expect("open").asked.len(), 1);
+            let mut world = with_one_under_way(by_lease);
             step(&mut world, Happening::TakesAndLineIsLost, 0);
             step(&mut world, Happening::Write, 0);
             step(&mut world, Happening::Hears, 1);
@@ -361,17 +370,9 @@ mod tests {
     #[test]
     fn what_was_missed_is_sent_again_by_the_tab_whose_turn_it_is() {
         for by_lease in [false, true] {
-            let mut world = World::new(by_lease, true);
-            let step = |world: &mut World, what, at| world.happens(what, at, 0).expect("as it should");
-            step(&mut world, Happening::Write, 0);
-            for _ in 0..2 {
-                step(&mut world, Happening::Clock(PAUSE), 0);
-                step(&mut world, Happening::Grant, 0);
-                step(&mut world, Happening::Timer, 0);
-            }
+            let mut world = with_one_under_way(by_lease);
             step(&mut world, Happening::Hears, 1);
             let under_way = world.tabs[0].as_ref().expect("open").asked.clone();
-            assert_eq!(under_way.len(), 1);
             step(&mut world, Happening::TakesAndTellsNobody, 0);
             let asked = |world: &World, at: usize| world.tabs[at].as_ref().expect("open").asked.clone();
             assert_eq!(asked(&world, 0), under_way, "the same, at once");
