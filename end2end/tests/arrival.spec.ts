@@ -135,6 +135,33 @@ test('what is sent before the code arrives goes by the form, once', async ({ per
   expect(await room.texts()).toEqual(['sent before the code']);
 });
 
+test('who logs out before the code arrives comes to the door, though the page hears of it first', async ({ person }) => {
+  const { page } = await person('ada');
+  await page.addInitScript(() => {
+    window.WebSocket = class extends WebSocket {
+      constructor(url: string | URL, protocols?: string | string[]) {
+        super(url, protocols);
+        // When the page has done what it does about that at once.
+        this.addEventListener('close', () => setTimeout(() => console.debug('the socket is closed')));
+      }
+    };
+  });
+  const release = await holdWasm(page);
+  const opened = page.waitForEvent('websocket');
+  const closed = page.waitForEvent('console', (message) => message.text() === 'the socket is closed');
+  await page.goto('/settings');
+  // The login is ended, and the answer to the form on its way, when the page has a socket already.
+  await page.route('**/actions/log_out', async (route) => {
+    await release();
+    await (await opened).waitForEvent('framereceived');
+    const answer = await route.fetch({ maxRedirects: 0 });
+    await closed;
+    await route.fulfill({ response: answer });
+  });
+  await page.getByRole('button', { name: 'Log out here' }).click();
+  await expect(page).toHaveURL('/login');
+});
+
 test('what was typed now goes before the draft of an earlier visit', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');

@@ -52,8 +52,8 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 const SLOW_AFTER: Duration = Duration::from_millis(200);
 /// A list or a page that was refused for a reason that passes is asked for again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
-/// How long a form may take to lead away from the page that it changed, in milliseconds.
-const FORM_GOES_FIRST: u64 = 2_000;
+/// How long a form may take to lead away from the page that it was posted from, in milliseconds.
+const FORM_GOES_FIRST: u64 = 5_000;
 
 /// Closed by the server, which is being stopped: the next one is not far.
 const GOING_AWAY: u16 = 1001;
@@ -188,7 +188,7 @@ struct State {
     read_pause: bool,
     /// The document's title without a number.
     title: String,
-    /// When a form was posted that leads to another page, in milliseconds since 1970.
+    /// When a form was posted at the latest that leads to another page, in milliseconds since 1970.
     submitted_at: u64,
     /// No socket any more: the page is being left, or too old.
     stopped: bool,
@@ -220,6 +220,8 @@ impl Live {
             state.outbox = Some(Outbox::open(Local, lock::turn(me.id), me.id));
             state.build = browser::build();
             state.watch.begin(browser::now());
+            // A form may have been posted before this code was there.
+            state.submitted_at = browser::now();
             state.title = document().title();
         }
         if let Some(root) = document().document_element() {
@@ -561,15 +563,8 @@ impl Live {
             return;
         }
         if code == LOGIN_ENDED {
-            state.stopped = true;
-            let form_goes = !is_over(browser::now(), state.submitted_at, FORM_GOES_FIRST);
             drop(state);
-            // A form that did it is on its way elsewhere.
-            if form_goes {
-                set_timeout(go_to_login, Duration::from_millis(FORM_GOES_FIRST))
-            } else {
-                go_to_login()
-            }
+            self.log_in_again();
             return;
         }
         let wait = match code {
@@ -588,7 +583,7 @@ impl Live {
         if ask {
             spawn_local(async {
                 if browser::post("whoami", "").await.as_deref() == Ok("null") {
-                    go_to_login();
+                    live().log_in_again();
                 }
             });
         }
@@ -610,6 +605,19 @@ impl Live {
                 SAY_AFTER,
             );
         }
+    }
+
+    /// The login has ended: nothing more is said, and the page leads to the door.
+    fn log_in_again(&self) {
+        self.state.borrow_mut().stopped = true;
+        self.after_form(go_to_login);
+    }
+
+    /// Does what leads away from the page: now, or when a form that was posted lately, and may be what led to it, has had its time to
+    /// lead elsewhere.
+    fn after_form(&self, go: fn()) {
+        let ago = browser::now().saturating_sub(self.state.borrow().submitted_at);
+        set_timeout(go, Duration::from_millis(FORM_GOES_FIRST.saturating_sub(ago)));
     }
 
     fn say_lost(&self) {
@@ -776,7 +784,7 @@ impl Live {
                     self.flush();
                 }
             }
-            Event::Error { why: Refusal::LogIn, .. } => go_to_login(),
+            Event::Error { why: Refusal::LogIn, .. } => self.log_in_again(),
             Event::Error { .. } | Event::Pong => {}
             Event::Unknown => {
                 if let Some((room, seq)) = place {
@@ -840,8 +848,7 @@ impl Live {
         match &event {
             Event::Message(message) if message.by.user == me => self.arrived(message.id),
             Event::Left(membership) if membership.by.user == me && on_screen => {
-                // A form that did it is on its way elsewhere by then.
-                set_timeout(|| live().reload(), Duration::from_millis(FORM_GOES_FIRST));
+                self.after_form(|| live().reload());
                 return;
             }
             Event::Joined(membership) | Event::Left(membership) if membership.by.user == me => self.fetch_list(),
