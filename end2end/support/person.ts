@@ -164,8 +164,8 @@ export class Room {
 
   /** Nothing waits, and these are the last messages. */
   async hasLast(...texts: string[]): Promise<void> {
-    // A line that was gone is tried again after a while.
-    const timeout = 30_000;
+    // A line that was gone is tried again after a while: after one of half a minute, at the most.
+    const timeout = 60_000;
     await expect(this.waiting).toHaveCount(0, { timeout });
     await expect.poll(async () => (await this.texts()).slice(-texts.length), { timeout }).toEqual(texts);
   }

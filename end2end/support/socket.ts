@@ -6,8 +6,8 @@ import type { Page } from '@playwright/test';
 export interface Tapped {
   /** From the page to the server: a command. `answer` says something to the page, as the server would. */
   up?: (command: string, socket: number, answer: (event: object) => void) => string | undefined;
-  /** From the server to the page: events, one a line. */
-  down?: (events: string, socket: number) => string | undefined;
+  /** From the server to the page: events, one a line. `later` lets some pass that were kept back. */
+  down?: (events: string, socket: number, later: (events: string) => void) => string | undefined;
 }
 
 /** Taps the sockets that `page` will open. What comes back says how often the server has welcomed one of them. */
@@ -21,11 +21,13 @@ export async function tap(page: Page, { up = (frame) => frame, down = (frame) =>
       const command = up(String(frame), socket, (event) => near.send(JSON.stringify(event)));
       if (command !== undefined) far.send(command);
     });
-    far.onMessage((frame) => {
-      const events = down(String(frame), socket);
-      if (events === undefined) return;
+    const pass = (events: string) => {
       near.send(events);
       welcomes += Number(events.includes('"type":"welcome"'));
+    };
+    far.onMessage((frame) => {
+      const events = down(String(frame), socket, pass);
+      if (events !== undefined) pass(events);
     });
   });
   return { welcomes: () => welcomes };

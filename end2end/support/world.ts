@@ -55,9 +55,10 @@ export const test = base.extend<World, Shared>({
     expect(server.findings(), 'what must not be in the log').toEqual([]);
   },
   baseURL: async ({ server }, use) => use(server.url),
-  guard: async ({}, use) => {
+  guard: async ({}, use, info) => {
     const guard = new Guard();
     await use(guard);
+    await guard.report(info);
     expect(guard.complaints(), 'what the pages complained of').toEqual([]);
   },
   // A line outlives the pages that stand on it, which would complain of its end: it is asked for first.

@@ -142,6 +142,47 @@ for (const { way, locks, from } of WAYS) {
   });
 }
 
+test('what one tab has sent stays on the screen of another that has not been told of it', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const first = await ada.enter(tea);
+  const page = await ada.context.newPage();
+  // Nothing of what the server says gets through to the second tab, also on a new line, until it is let go.
+  let held: Array<() => void> | undefined;
+  await tap(page, { down: (events, _socket, later) => (held ? void held.push(() => later(events)) : events) });
+  const second = await ada.enter(tea, page);
+  await second.say('said in the second tab');
+  for (const room of [first, second]) await room.hasLast('said in the second tab');
+
+  held = [];
+  await first.say('said in the first tab');
+  await first.hasLast('said in the second tab', 'said in the first tab');
+  await expect(second.waiting.locator('.state')).toHaveText('sent from another tab…');
+  expect(await second.texts()).toEqual(['said in the second tab', 'said in the first tab']);
+  const kept = held;
+  held = undefined;
+  for (const go of kept) go();
+  await second.hasLast('said in the second tab', 'said in the first tab');
+  expect(await second.texts()).toEqual(['said in the second tab', 'said in the first tab']);
+});
+
+test('a tab that is not told of what another one has sent finds out that its line is dead', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const first = await ada.enter(tea);
+  const page = await ada.context.newPage();
+  let dead = false;
+  const tapped = await tap(page, { down: (events, socket) => (dead && socket === 1 ? undefined : events) });
+  const second = await ada.enter(tea, page);
+  await expect.poll(tapped.welcomes).toBe(1);
+  dead = true;
+  await first.say('said on a good line');
+  // By itself it would ask its server after 25 seconds, and wait for 10.
+  await expect.poll(tapped.welcomes, { timeout: 20_000 }).toBe(2);
+  await second.hasLast('said on a good line');
+  expect(await second.texts()).toEqual(['said on a good line']);
+});
+
 test('a draft that was sent from another tab is gone from this one, and another draft is not', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');
@@ -185,7 +226,7 @@ test('a draft waits for the next login of whoever wrote it, and nobody else sees
   };
   await change(ben);
   // Over the door and the settings, back to where Ada wrote: browsers bring back what was typed there.
-  await page.evaluate(() => history.go(-3));
+  await page.evaluate(() => void setTimeout(() => history.go(-3)));
   await expect(page).toHaveURL(`/room/${tea}`);
   await alive(page);
   await expect(room.composer).toHaveValue('');

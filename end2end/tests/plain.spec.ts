@@ -66,6 +66,7 @@ test('a room asked for by someone logged out is shown after the login, also by w
   await page.goto(`/room/${tea}?after=0`);
   await expect(page).toHaveURL(`/login?next=${encodeURIComponent(`/room/${tea}?after=0`)}`);
   await logIn(page, ada.email, 'not the password');
+  await expect(page.getByText('That name and password do not go together.')).toBeVisible();
   await logIn(page, ada.email, ada.password);
   await expect(page).toHaveURL(`/room/${tea}?after=0`);
   await expect(page.getByText('behind the door')).toBeVisible();
@@ -91,7 +92,7 @@ test('make a room, post, and read what others say', async ({ person }) => {
   await adas.composer.fill('one line\nand another');
   await adas.send.click();
   await expect(ada.page).toHaveURL(/#end$/);
-  expect(await adas.texts()).toEqual(['one line\nand another']);
+  await expect.poll(() => adas.texts()).toEqual(['one line\nand another']);
   await expect(adas.composer).toHaveValue('');
 
   // Ben finds it in the list, looks at it from the outside, and joins.
@@ -101,7 +102,7 @@ test('make a room, post, and read what others say', async ({ person }) => {
   await expect(ben.page.getByText('and another')).toHaveCount(0);
   await ben.page.getByRole('button', { name: 'Join the room' }).click();
   const bens = new Room(ben.page, ben.server);
-  expect(await bens.texts()).toEqual(['one line\nand another']);
+  await expect.poll(() => bens.texts()).toEqual(['one line\nand another']);
   await bens.composer.fill('good to be here');
   await bens.send.click();
   await expect(bens.messages).toHaveCount(2);
@@ -123,14 +124,17 @@ test('more than a page is paged through', async ({ person }) => {
   const pages = [await room.texts()];
   const older = ada.page.getByRole('link', { name: 'Older messages' });
   while (await older.isVisible()) {
+    const to = await older.getAttribute('href');
     await older.click();
+    await expect(ada.page).toHaveURL(to ?? '');
+    await ada.page.waitForLoadState();
     pages.unshift(await room.texts());
   }
   expect(pages.flat()).toEqual(said);
   const newer = ada.page.getByRole('link', { name: 'Newer messages' });
   for (const page of pages.slice(1)) {
     await newer.click();
-    expect(await room.texts()).toEqual(page);
+    await expect.poll(() => room.texts()).toEqual(page);
   }
   await expect(newer).toHaveCount(0);
 });
@@ -149,7 +153,7 @@ test('a text that is too long, or nothing, comes back with the reason', async ({
   await expect(room.messages).toHaveCount(0);
   await room.composer.fill('shorter');
   await room.send.click();
-  expect(await room.texts()).toEqual(['shorter']);
+  await expect.poll(() => room.texts()).toEqual(['shorter']);
   await room.composer.fill('   ');
   await room.send.click();
   await expect(ada.page.getByText('There is nothing in that message yet.')).toBeVisible();

@@ -125,6 +125,7 @@ test('the list counts what is unread in rooms that are not on the screen, until 
   const ben = await person('ben');
   const tea = await ada.makeRoom('Tea');
   await ben.join(tea);
+  await ada.makeRoom('Milk');
   await ben.enter('general');
   const link = ben.page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`);
   await expect(link.locator('.count')).toHaveCount(0);
@@ -316,7 +317,8 @@ test('who has scrolled up is not moved, and is told how much is new', async ({ p
   await ada.say(tea, 'new, the first', 'new, the second\nwith a line more', 'new, the third');
   const jump = ben.page.getByRole('button', { name: '3 new below' });
   await expect(jump).toBeVisible();
-  expect(await top()).toBe(last);
+  // Put right before it is painted.
+  await expect.poll(top).toBe(last);
   // Unread while it is not seen.
   const link = ben.page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`);
   await expect(link.locator('.count')).toHaveText(/^3/);
@@ -371,6 +373,7 @@ test('an ended login leads to the door, and back from there', async ({ person })
   await page.getByLabel('E-mail or username').fill(ada.name);
   await page.getByLabel('Password').fill(ada.password);
   await page.getByRole('button', { name: 'Log in' }).click();
+  await expect(page).toHaveURL('/');
   await page.goto('/settings');
   await page.getByRole('button', { name: /^End the login/ }).click();
   await expect(page.getByText('That login has been ended.')).toBeVisible();

@@ -1,5 +1,9 @@
 // The islands' code comes when the page is there to be read: nothing of it stands between the reader and the first paint.
 (async (folder) => {
+  // When a form was posted that leads to another page: also from a page that has not come to life.
+  addEventListener('submit', (event) => {
+    if (!event.defaultPrevented) document.documentElement.dataset.posted = Date.now();
+  });
   await new Promise((painted) => {
     if (document.hidden || !PerformanceObserver.supportedEntryTypes?.includes('paint')) return painted();
     addEventListener('visibilitychange', painted, { once: true });

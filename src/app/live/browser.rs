@@ -105,6 +105,11 @@ pub fn build() -> Option<String> {
     sheet.get_attribute("href")?.split('/').nth(2).map(str::to_owned)
 }
 
+/// When a form was posted last that leads to another page, in milliseconds since 1970 (see `start.js`).
+pub fn posted_at() -> Option<u64> {
+    document().document_element()?.get_attribute("data-posted")?.parse().ok()
+}
+
 /// The browser's local storage, shared by all tabs of this site. A browser that forbids it keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;

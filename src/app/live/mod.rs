@@ -53,7 +53,7 @@ const SLOW_AFTER: Duration = Duration::from_millis(200);
 /// A list or a page that was refused for a reason that passes is asked for again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How long a form may take to lead away from the page that it was posted from, in milliseconds.
-const FORM_GOES_FIRST: u64 = 5_000;
+const FORM_GOES_FIRST: u64 = 15_000;
 
 /// Closed by the server, which is being stopped: the next one is not far.
 const GOING_AWAY: u16 = 1001;
@@ -174,6 +174,8 @@ struct State {
     long: bool,
     retry: Option<TimeoutHandle>,
     watch: Watch,
+    /// The answer of the server by which all is told that has arrived elsewhere: the how manieth.
+    told_by: u32,
     /// When something was typed last, in milliseconds since 1970.
     typed_at: u64,
     /// What is being written is not kept: the storage does not take it.
@@ -188,8 +190,6 @@ struct State {
     read_pause: bool,
     /// The document's title without a number.
     title: String,
-    /// When a form was posted at the latest that leads to another page, in milliseconds since 1970.
-    submitted_at: u64,
     /// No socket any more: the page is being left, or too old.
     stopped: bool,
 }
@@ -220,8 +220,6 @@ impl Live {
             state.outbox = Some(Outbox::open(Local, lock::turn(me.id), me.id));
             state.build = browser::build();
             state.watch.begin(browser::now());
-            // A form may have been posted before this code was there.
-            state.submitted_at = browser::now();
             state.title = document().title();
         }
         if let Some(root) = document().document_element() {
@@ -236,11 +234,6 @@ impl Live {
         let _ = window_event_listener_untyped("pageshow", |_| live().wake());
         let _ = window_event_listener_untyped("pagehide", |_| live().leave());
         let _ = window_event_listener_untyped("storage", |event| live().changed_elsewhere(event.unchecked_ref()));
-        let _ = window_event_listener_untyped("submit", |event| {
-            if !event.default_prevented() {
-                live().state.borrow_mut().submitted_at = browser::now();
-            }
-        });
         let _ = window_event_listener_untyped("popstate", |_| live().travelled());
         let _ = window_event_listener_untyped("click", |event| live().clicked(&event.unchecked_into()));
         // Of the document, and bubbles to the window.
@@ -610,14 +603,14 @@ impl Live {
     /// The login has ended: nothing more is said, and the page leads to the door.
     fn log_in_again(&self) {
         self.state.borrow_mut().stopped = true;
-        self.after_form(go_to_login);
+        Self::after_form(go_to_login);
     }
 
     /// Does what leads away from the page: now, or when a form that was posted lately, and may be what led to it, has had its time to
     /// lead elsewhere.
-    fn after_form(&self, go: fn()) {
-        let ago = browser::now().saturating_sub(self.state.borrow().submitted_at);
-        set_timeout(go, Duration::from_millis(FORM_GOES_FIRST.saturating_sub(ago)));
+    fn after_form(go: fn()) {
+        let wait = browser::posted_at().map_or(0, |at| FORM_GOES_FIRST.saturating_sub(browser::now().saturating_sub(at)));
+        set_timeout(go, Duration::from_millis(wait));
     }
 
     fn say_lost(&self) {
@@ -702,7 +695,7 @@ impl Live {
         if missing {
             self.connect();
         } else if silent {
-            self.ping(PONG_SOON);
+            let _asked = self.ping(PONG_SOON);
         }
         if self.line() == Line::Offline && self.state.borrow().ready {
             self.say(Line::Fine);
@@ -718,14 +711,16 @@ impl Live {
         self.mark_read();
     }
 
-    /// Asks whether the server is there. One that has not answered within `patience` milliseconds is gone.
-    fn ping(&self, patience: u64) {
+    /// Asks whether the server is there: the how manieth time it is on this line. One that has not answered within `patience`
+    /// milliseconds is gone.
+    fn ping(&self, patience: u64) -> u32 {
         let mut state = self.state.borrow_mut();
-        state.watch.asked(browser::now(), patience);
+        let asked = state.watch.asked(browser::now(), patience);
         if let Some(socket) = &state.socket {
             socket.send(&Command::Ping);
         }
         set_timeout(|| live().look_after(), Duration::from_millis(patience + 100));
+        asked
     }
 
     /// Looks after the socket, now and then.
@@ -742,7 +737,9 @@ impl Live {
         match look {
             Look::Dead => self.lost(0),
             Look::Slept => self.wake(),
-            Look::Ask => self.ping(PONG_WITHIN),
+            Look::Ask => {
+                let _asked = self.ping(PONG_WITHIN);
+            }
             Look::Fine => {}
         }
     }
@@ -785,13 +782,27 @@ impl Live {
                 }
             }
             Event::Error { why: Refusal::LogIn, .. } => self.log_in_again(),
-            Event::Error { .. } | Event::Pong => {}
+            Event::Pong => self.answered(),
+            Event::Error { .. } => {}
             Event::Unknown => {
                 if let Some((room, seq)) = place {
                     self.in_open_room(&room, seq, None);
                 }
             }
         }
+    }
+
+    /// The server is there, and has told all that it had to tell when it was asked.
+    fn answered(&self) {
+        {
+            let mut state = self.state.borrow_mut();
+            let State { outbox: Some(outbox), watch, told_by, .. } = &mut *state else { return };
+            if watch.answered() < *told_by {
+                return;
+            }
+            outbox.caught_up();
+        }
+        self.show_waiting();
     }
 
     fn welcome(&self, epoch: Uuid, version: u32, build: String, rooms: &[RoomState]) {
@@ -848,7 +859,7 @@ impl Live {
         match &event {
             Event::Message(message) if message.by.user == me => self.arrived(message.id),
             Event::Left(membership) if membership.by.user == me && on_screen => {
-                self.after_form(|| live().reload());
+                Self::after_form(|| live().reload());
                 return;
             }
             Event::Joined(membership) | Event::Left(membership) if membership.by.user == me => self.fetch_list(),
@@ -1017,8 +1028,14 @@ impl Live {
         *due = outbox.due(now).and_then(|at| {
             set_timeout_with_handle(|| live().flush(), Duration::from_millis(at.saturating_sub(now).max(50))).ok()
         });
+        let ask = *ready && outbox.take_unheard();
         drop(state);
         self.show_waiting();
+        if ask {
+            // Where the line has died without a word this tells that too.
+            let asked = self.ping(PONG_SOON);
+            self.state.borrow_mut().told_by = asked;
+        }
     }
 
     fn show_waiting(&self) {

@@ -4,6 +4,9 @@
 //! the server. All tabs of the account see it there, and whichever has the turn ([`super::turn`]) sends it. Of each room one
 //! is under way at a time, so that they arrive in the order in which they were written; one that the server refuses for good
 //! stays, with the reason, and holds up nothing.
+//!
+//! A message is on the screen of each tab from when it is written until its room's log has it there: the tab that hears first that
+//! it has arrived keeps it no more, and the others, whose lines may be slower, show it until they are told.
 
 use uuid::Uuid;
 
@@ -30,6 +33,8 @@ pub enum State {
     Later { until: u64, why: Refusal },
     /// The server will not take it as it is, for the reason that this sentence says.
     Refused(String),
+    /// Another tab has seen it arrive, and this one has not been told of it.
+    Elsewhere,
 }
 
 /// A message in the outbox.
@@ -45,6 +50,13 @@ pub struct Item {
     pub state: State,
     /// Whether the storage has it, where other tabs may send it, take it back, or see it arrive.
     kept: bool,
+}
+
+impl Item {
+    /// Whether nothing is to be sent of it.
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Refused(_) | State::Elsewhere)
+    }
 }
 
 /// An item as it is kept: a line with its order, its time and its room; a line with why it was refused, empty when it was not;
@@ -103,12 +115,15 @@ pub struct Outbox<S> {
     items: Vec<Item>,
     /// The largest `order` given out or seen.
     newest: u64,
+    /// Something has arrived elsewhere since that was asked last.
+    unheard: bool,
 }
 
 impl<S: Storage> Outbox<S> {
     /// The outbox of the account `user`, with what other tabs and earlier pages left in it.
     pub fn open(storage: S, turn: Box<dyn Turn>, user: Uuid) -> Self {
-        let mut outbox = Self { storage, turn, prefix: format!("snug.out.{user}."), items: Vec::new(), newest: 0 };
+        let mut outbox =
+            Self { storage, turn, prefix: format!("snug.out.{user}."), items: Vec::new(), newest: 0, unheard: false };
         outbox.adopt();
         outbox
     }
@@ -128,7 +143,12 @@ impl<S: Storage> Outbox<S> {
     /// Makes this what is kept, whichever tab kept it.
     pub fn adopt(&mut self) {
         let kept: Vec<Uuid> = self.storage.keys().iter().filter_map(|key| self.id_of(key)).collect();
-        self.items.retain(|item| !item.kept || kept.contains(&item.id));
+        for at in (0..self.items.len()).rev() {
+            let item = &self.items[at];
+            if item.kept && !kept.contains(&item.id) {
+                self.kept_no_more(at);
+            }
+        }
         for id in kept {
             self.look(id);
         }
@@ -147,10 +167,7 @@ impl<S: Storage> Outbox<S> {
         let kept = self.storage.get(&self.key(id)).and_then(|kept| Kept::read(&kept));
         let here = self.items.iter().position(|item| item.id == id);
         match (kept, here) {
-            // It has arrived, or was taken back.
-            (None, Some(at)) if self.items[at].kept => {
-                self.items.remove(at);
-            }
+            (None, Some(at)) if self.items[at].kept => return self.kept_no_more(at),
             (None, _) => return false,
             (Some(Kept { refused: Some(why), .. }), Some(at)) => self.items[at].state = State::Refused(why),
             (Some(_), Some(at)) => {
@@ -168,6 +185,33 @@ impl<S: Storage> Outbox<S> {
             }
         }
         true
+    }
+
+    /// Another tab keeps the message no more: one that was refused was taken back, any other has arrived. That one stays until this
+    /// tab is told of it too, whose line may be slow. True when that is a change.
+    fn kept_no_more(&mut self, at: usize) -> bool {
+        match self.items[at].state {
+            State::Refused(_) => {
+                self.items.remove(at);
+            }
+            State::Elsewhere => return false,
+            _ => {
+                self.items[at].state = State::Elsewhere;
+                self.unheard = true;
+            }
+        }
+        true
+    }
+
+    /// Whether something has arrived elsewhere that this tab was not told of when it asked this last, or when its line was lost since.
+    /// When the server has told it all that had happened by now, it has [caught up](Self::caught_up).
+    pub fn take_unheard(&mut self) -> bool {
+        std::mem::take(&mut self.unheard)
+    }
+
+    /// This tab has been told what had happened: all that arrived elsewhere stands in the log.
+    pub fn caught_up(&mut self) {
+        self.items.retain(|item| item.state != State::Elsewhere);
     }
 
     /// A new message. `now` is in milliseconds since 1970; `random` makes its id unlike any other.
@@ -200,14 +244,14 @@ impl<S: Storage> Outbox<S> {
         }
         let mut closed: Vec<Slug> = Vec::new();
         for item in &mut self.items {
-            if matches!(item.state, State::Refused(_)) || closed.contains(&item.room) {
+            if item.is_done() || closed.contains(&item.room) {
                 continue;
             }
             closed.push(item.room.clone());
             let due = match &item.state {
                 State::Waiting => true,
                 State::Later { until, why } => again(*until, why, now) <= now,
-                State::UnderWay | State::Refused(_) => false,
+                State::UnderWay | State::Refused(_) | State::Elsewhere => false,
             };
             if due {
                 item.state = State::UnderWay;
@@ -222,7 +266,7 @@ impl<S: Storage> Outbox<S> {
 
     /// The first of those that are to go out.
     fn first(&self) -> Option<Uuid> {
-        self.items.iter().find(|item| !matches!(item.state, State::Refused(_))).map(|item| item.id)
+        self.items.iter().find(|item| !item.is_done()).map(|item| item.id)
     }
 
     /// When something will be due that is not now.
@@ -241,6 +285,7 @@ impl<S: Storage> Outbox<S> {
             if matches!(item.state, State::UnderWay | State::Later { .. }) {
                 item.state = State::Waiting;
             }
+            self.unheard |= item.state == State::Elsewhere;
         }
     }
 
@@ -261,6 +306,9 @@ impl<S: Storage> Outbox<S> {
     /// The server refused the message. True when it was here.
     pub fn refused(&mut self, id: Uuid, why: &Refusal, sentence: String, now: u64) -> bool {
         let Some(item) = self.items.iter_mut().find(|item| item.id == id) else { return false };
+        if item.state == State::Elsewhere {
+            return false;
+        }
         item.state =
             if why.passes() { State::Later { until: now + wait(why), why: why.clone() } } else { State::Refused(sentence) };
         if matches!(item.state, State::Refused(_)) {
@@ -271,10 +319,8 @@ impl<S: Storage> Outbox<S> {
 
     /// Its author wants a refused message to be sent again.
     pub fn try_again(&mut self, id: Uuid) {
-        if let Some(item) = self.items.iter_mut().find(|item| item.id == id) {
-            if matches!(item.state, State::Refused(_)) {
-                item.state = State::Waiting;
-            }
+        if let Some(item) = self.items.iter_mut().find(|item| item.id == id && matches!(item.state, State::Refused(_))) {
+            item.state = State::Waiting;
             self.keep(id);
         }
     }
@@ -477,9 +523,33 @@ pub mod tests {
         one.send(10);
         one.arrived(id);
         assert!(other.changed_elsewhere(&one.key(id)));
-        assert!(other.items().is_empty());
         assert!(!other.changed_elsewhere(&one.key(id)), "no news");
         assert!(!other.changed_elsewhere("snug.draft.x"));
+        assert_eq!(other.items()[0].state, State::Elsewhere, "it stays until this tab is told");
+        assert_eq!(sent(&other.send(10)), [""; 0]);
+        assert!(other.arrived(id));
+        assert!(other.items().is_empty());
+    }
+
+    #[test]
+    fn what_another_tab_saw_arrive_is_asked_for_once_on_each_line_and_stays_until_there_is_an_answer() {
+        let shelf = Shelf::default();
+        let (mut one, mut other) = (open(&shelf), open(&shelf));
+        let ids: Vec<Uuid> = (1..=3).map(|n| one.push(room(1), n.to_string(), 10, &[n; 10])).collect();
+        other.adopt();
+        assert!(!other.take_unheard());
+        one.arrived(ids[0]);
+        // Where it is not heard of by itself, by what is written next.
+        other.adopt();
+        assert!(other.take_unheard());
+        assert!(!other.take_unheard(), "it was asked");
+        other.line_lost();
+        assert!(other.take_unheard(), "the answer went with the line");
+        assert_eq!(sent(&other.send(10)), ["2"], "it holds up nothing");
+        assert!(!other.refused(ids[0], &Refusal::NotMember, "no".to_owned(), 10), "and is asked for no more");
+        other.caught_up();
+        assert_eq!(other.items().iter().map(|item| item.id).collect::<Vec<_>>(), ids[1..]);
+        assert!(!other.take_unheard());
     }
 
     #[test]

@@ -475,7 +475,7 @@ mod tests {
         Write,
         /// A timer of the tab.
         Timer,
-        /// The tab hears what others have changed in the storage.
+        /// The tab hears what others have changed in the storage, and by the server's answer what has become of that.
         Hears,
         Grant,
         /// The server takes what is under way; the others hear of it.
@@ -582,7 +582,21 @@ mod tests {
                     let gone: Vec<String> =
                         tab.outbox.items().iter().map(|item| format!("snug.out.{}.{}", user(), item.id)).collect();
                     let heard = keys.into_iter().chain(gone).filter(|key| tab.outbox.changed_elsewhere(key)).count();
-                    if heard > 0 { self.flush(at) } else { Ok(()) }
+                    if heard == 0 {
+                        return Ok(());
+                    }
+                    self.flush(at)?;
+                    let Some(tab) = &mut self.tabs[at] else { return Ok(()) };
+                    for item in tab.outbox.items().iter().filter(|item| item.state == State::Elsewhere) {
+                        prop_assert!(
+                            self.log.iter().any(|(_, logged)| *logged == item.id),
+                            "nothing is said to be sent that is not"
+                        );
+                    }
+                    if tab.line && tab.outbox.take_unheard() {
+                        tab.outbox.caught_up();
+                    }
+                    Ok(())
                 }
                 Happening::Grant => {
                     let Some(name) = self.locks.grant() else { return Ok(()) };
@@ -640,6 +654,10 @@ mod tests {
                     if let Some(tab) = &mut self.tabs[at] {
                         tab.line = true;
                         tab.outbox.adopt();
+                        // Everything that was missed is told again.
+                        for (_, id) in &self.log {
+                            tab.outbox.arrived(*id);
+                        }
                     }
                     self.flush(at)
                 }
@@ -709,6 +727,7 @@ mod tests {
             prop_assert_eq!(got, expected);
         }
         for at in 0..TABS {
+            world.happens(Happening::LineIsBack, at, 0)?;
             world.happens(Happening::Hears, at, 0)?;
             let Some(tab) = &world.tabs[at] else { continue };
             prop_assert!(tab.outbox.items().iter().all(|item| matches!(item.state, State::Refused(_))));

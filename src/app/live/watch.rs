@@ -56,6 +56,9 @@ pub struct Watch {
     asked: u64,
     /// How long the answer to that may take, in milliseconds.
     patience: u64,
+    /// How often it was asked on this line, and how often it has answered.
+    pings: u32,
+    pongs: u32,
     /// Whether nothing has been heard since then.
     unanswered: bool,
     /// When a message was sent last, if since then nothing was heard, and the server not asked.
@@ -75,6 +78,7 @@ impl Watch {
     /// A socket is asked for.
     pub fn opening(&mut self, now: u64) {
         (self.opened, self.asked, self.set_back) = (now, now, false);
+        (self.pings, self.pongs) = (0, 0);
         self.heard();
     }
 
@@ -89,10 +93,18 @@ impl Watch {
         self.sent = Some(now);
     }
 
-    /// The server was asked whether it is there, and has `patience` milliseconds to answer.
-    pub fn asked(&mut self, now: u64, patience: u64) {
+    /// The server was asked whether it is there, and has `patience` milliseconds to answer: the how manieth time it was.
+    pub fn asked(&mut self, now: u64, patience: u64) -> u32 {
+        self.pings += 1;
         (self.asked, self.patience, self.unanswered) = (now, patience, true);
         (self.sent, self.set_back) = (None, false);
+        self.pings
+    }
+
+    /// The server has answered: the how manieth time it was. It answers in turn, after all that it had to tell when it was asked.
+    pub fn answered(&mut self) -> u32 {
+        self.pongs += 1;
+        self.pongs
     }
 
     /// Whether to ask the server, where there is reason to think that it is gone.

@@ -798,6 +798,7 @@ fn push_waiting(out: &mut Markup, item: &Item, row: &Row, down: bool) {
     match &item.state {
         State::Waiting if down => out.raw("waiting for the line…"),
         State::Waiting | State::UnderWay => out.raw("sending…"),
+        State::Elsewhere => out.raw("sent from another tab…"),
         State::Later { why: Refusal::Full, .. } => {
             out.raw("The server's disk is full; kept here, and sent again until it is taken…")
         }
