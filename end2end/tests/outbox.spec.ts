@@ -166,6 +166,58 @@ test('what one tab has sent stays on the screen of another that has not been tol
   expect(await second.texts()).toEqual(['said in the second tab', 'said in the first tab']);
 });
 
+test('what one tab has sent stays on the screen of another until the server has answered it', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const first = await ada.enter(tea);
+  const page = await ada.context.newPage();
+  // On its way to the second tab the message is lost, and the answer held up.
+  let deaf = false;
+  let answer: (() => void) | undefined;
+  await tap(page, {
+    down: (events, _socket, later) => {
+      if (deaf && events.includes('"type":"message"')) return undefined;
+      if (!deaf || !events.includes('"type":"pong"')) return events;
+      answer = () => later(events);
+      return undefined;
+    },
+  });
+  const second = await ada.enter(tea, page);
+  await second.say('heard by both');
+  for (const room of [first, second]) await room.hasLast('heard by both');
+
+  deaf = true;
+  await first.say('lost on its way');
+  await first.hasLast('heard by both', 'lost on its way');
+  await expect(second.waiting.locator('.state')).toHaveText('sent from another tab…');
+  await expect.poll(() => answer).toBeDefined();
+  deaf = false;
+  answer?.();
+  await expect(second.waiting).toHaveCount(0);
+  // That something is missing is seen by what comes next.
+  await first.say('heard by both again');
+  for (const room of [first, second]) await room.hasLast('heard by both', 'lost on its way', 'heard by both again');
+});
+
+test('what one tab has sent is there once in another that turns to its room without a line', async ({ person }) => {
+  const ada = await person('ada');
+  const tea = await ada.makeRoom('Tea');
+  const milk = await ada.makeRoom('Milk');
+  const first = await ada.enter(tea);
+  const page = await ada.context.newPage();
+  let dead = false;
+  const tapped = await tap(page, { down: (events) => (dead ? undefined : events) });
+  const second = await ada.enter(milk, page);
+  await expect.poll(tapped.welcomes).toBe(1);
+  dead = true;
+  await first.say('said in the first tab');
+  await first.hasLast('said in the first tab');
+  await page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`).click();
+  await expect(second.saying('said in the first tab')).toHaveCount(1);
+  await expect(second.waiting).toHaveCount(0);
+  expect(await second.texts()).toEqual(['said in the first tab']);
+});
+
 test('a tab that is not told of what another one has sent finds out that its line is dead', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');

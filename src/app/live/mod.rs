@@ -328,12 +328,19 @@ impl Live {
         spawn_local(async move {
             let page = read_room(&room, &which).await;
             let live = live();
+            let mut arrived = Vec::new();
             let change = {
                 let mut state = live.state.borrow_mut();
-                let Some(open) = state.open.as_mut().filter(|open| open.asked == asked) else { return };
+                let State { me: Some(me), open: Some(open), .. } = &mut *state else { return };
+                if open.asked != asked {
+                    return;
+                }
                 open.paging = false;
                 match page {
-                    Ok(page) if page.member => make(open, page),
+                    Ok(page) if page.member => {
+                        arrived = page.messages_of(&me.user);
+                        make(open, page)
+                    }
                     // It is asked for again when the reader comes by again.
                     _ => {
                         open.log.take_if(|log| log.is_fetching());
@@ -342,6 +349,7 @@ impl Live {
                 }
             };
             if let Some((show, change)) = change {
+                arrived.into_iter().for_each(|id| live.arrived(id));
                 show(change);
                 live.mark_read();
             }
@@ -796,11 +804,12 @@ impl Live {
     fn answered(&self) {
         {
             let mut state = self.state.borrow_mut();
-            let State { outbox: Some(outbox), watch, told_by, .. } = &mut *state else { return };
+            let State { outbox: Some(outbox), open, watch, told_by, .. } = &mut *state else { return };
             if watch.answered() < *told_by {
                 return;
             }
-            outbox.caught_up();
+            let fetched = open.as_ref().filter(|open| open.log.as_ref().is_some_and(Log::is_fetching));
+            outbox.caught_up(fetched.map(|open| &open.room));
         }
         self.show_waiting();
     }
@@ -933,7 +942,10 @@ impl Live {
     fn fetched_room(&self, room: &Slug, asked: u32, page: Result<Page, Refusal>) {
         let mut state = self.state.borrow_mut();
         let ready = state.ready;
-        let Some(open) = state.open.as_mut().filter(|open| open.asked == asked) else { return };
+        let State { me: Some(me), open: Some(open), title, .. } = &mut *state else { return };
+        if open.asked != asked {
+            return;
+        }
         let Some(log) = open.log.as_mut().filter(|log| log.is_fetching()) else { return };
         match page {
             Ok(mut page) if page.member => {
@@ -945,8 +957,10 @@ impl Live {
                     open.around = None;
                 }
                 let show = Rc::clone(&open.show);
-                state.title = format!("{} · Snug", page.about.name);
+                *title = format!("{} · Snug", page.about.name);
+                let arrived = page.messages_of(&me.user);
                 drop(state);
+                arrived.into_iter().for_each(|id| self.arrived(id));
                 self.known.update(|known| known.presence = page.here.take());
                 show(Change::Turn(Box::new(page)));
                 self.show_title();

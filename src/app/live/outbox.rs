@@ -187,8 +187,9 @@ impl<S: Storage> Outbox<S> {
         true
     }
 
-    /// Another tab keeps the message no more: one that was refused was taken back, any other has arrived. That one stays until this
-    /// tab is told of it too, whose line may be slow. True when that is a change.
+    /// Another tab keeps the message no more: one that was refused was taken back, any other has arrived (or, where that is seen late,
+    /// was refused and taken back meanwhile). That one stays until this tab is told of it too, whose line may be slow. True when that
+    /// is a change.
     fn kept_no_more(&mut self, at: usize) -> bool {
         match self.items[at].state {
             State::Refused(_) => {
@@ -209,9 +210,10 @@ impl<S: Storage> Outbox<S> {
         std::mem::take(&mut self.unheard)
     }
 
-    /// This tab has been told what had happened: all that arrived elsewhere stands in the log.
-    pub fn caught_up(&mut self) {
-        self.items.retain(|item| item.state != State::Elsewhere);
+    /// This tab has been told what had happened: all that arrived elsewhere stands in the log, but what is of a room that is being
+    /// `fetched`.
+    pub fn caught_up(&mut self, fetched: Option<&Slug>) {
+        self.items.retain(|item| item.state != State::Elsewhere || Some(&item.room) == fetched);
     }
 
     /// A new message. `now` is in milliseconds since 1970; `random` makes its id unlike any other.
@@ -547,7 +549,9 @@ pub mod tests {
         assert!(other.take_unheard(), "the answer went with the line");
         assert_eq!(sent(&other.send(10)), ["2"], "it holds up nothing");
         assert!(!other.refused(ids[0], &Refusal::NotMember, "no".to_owned(), 10), "and is asked for no more");
-        other.caught_up();
+        other.caught_up(Some(&room(1)));
+        assert_eq!(other.items().len(), 3, "its page may have it");
+        other.caught_up(Some(&room(2)));
         assert_eq!(other.items().iter().map(|item| item.id).collect::<Vec<_>>(), ids[1..]);
         assert!(!other.take_unheard());
     }

@@ -594,7 +594,7 @@ mod tests {
                         );
                     }
                     if tab.line && tab.outbox.take_unheard() {
-                        tab.outbox.caught_up();
+                        tab.outbox.caught_up(None);
                     }
                     Ok(())
                 }

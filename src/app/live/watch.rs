@@ -7,7 +7,7 @@
 const PING_EVERY: u64 = 25_000;
 /// A server that has not answered for so long is gone.
 pub const PONG_WITHIN: u64 = 10_000;
-/// The same where there is reason to think so: after a sleep, in a page that is looked at again.
+/// The same where there is reason to think so: after a sleep, in a page that is looked at again, where another tab has heard more.
 pub const PONG_SOON: u64 = 3_000;
 /// A message that is not answered for so long makes one ask whether the server is there.
 const ANSWER_WITHIN: u64 = 5_000;
@@ -93,15 +93,19 @@ impl Watch {
         self.sent = Some(now);
     }
 
-    /// The server was asked whether it is there, and has `patience` milliseconds to answer: the how manieth time it was.
+    /// The server was asked whether it is there, and has `patience` milliseconds to answer, or what is left of them where it has not
+    /// answered yet: the how manieth time it was.
     pub fn asked(&mut self, now: u64, patience: u64) -> u32 {
         self.pings += 1;
-        (self.asked, self.patience, self.unanswered) = (now, patience, true);
+        let waits = self.unanswered && !self.set_back && self.asked <= now && self.asked + self.patience <= now + patience;
+        if !waits {
+            (self.asked, self.patience, self.unanswered) = (now, patience, true);
+        }
         (self.sent, self.set_back) = (None, false);
         self.pings
     }
 
-    /// The server has answered: the how manieth time it was. It answers in turn, after all that it had to tell when it was asked.
+    /// The server has answered: the how manieth time it was. It answers after all that it had to tell by itself when it was asked.
     pub fn answered(&mut self) -> u32 {
         self.pongs += 1;
         self.pongs
@@ -160,6 +164,37 @@ mod tests {
         assert_eq!(watch.look(HOUR + 35_000, Stage::Ready), Look::Dead);
         watch.heard();
         assert_eq!(watch.look(HOUR + 35_100, Stage::Ready), Look::Fine);
+    }
+
+    #[test]
+    fn who_asks_again_and_again_finds_out_no_later() {
+        let mut watch = ready(HOUR);
+        for after in [0, 1_000, 2_000] {
+            watch.asked(HOUR + after, PONG_SOON);
+            assert_eq!(watch.look(HOUR + after, Stage::Ready), Look::Fine);
+        }
+        assert_eq!(watch.look(HOUR + PONG_SOON, Stage::Ready), Look::Dead);
+        // With less patience than before.
+        let mut watch = ready(HOUR);
+        watch.asked(HOUR, PONG_WITHIN);
+        watch.asked(HOUR + 1_000, PONG_SOON);
+        assert_eq!(watch.look(HOUR + 1_000 + PONG_SOON, Stage::Ready), Look::Dead);
+        // An answer to the first is a sign of life.
+        let mut watch = ready(HOUR);
+        watch.asked(HOUR, PONG_SOON);
+        watch.heard();
+        watch.asked(HOUR + 2_000, PONG_SOON);
+        assert_eq!(watch.look(HOUR + PONG_SOON, Stage::Ready), Look::Fine);
+    }
+
+    #[test]
+    fn answers_are_counted_on_each_line_anew() {
+        let mut watch = ready(HOUR);
+        assert_eq!([watch.asked(HOUR, PONG_SOON), watch.asked(HOUR, PONG_SOON)], [1, 2]);
+        assert_eq!([watch.answered(), watch.answered()], [1, 2]);
+        watch.asked(HOUR, PONG_SOON);
+        watch.opening(HOUR);
+        assert_eq!((watch.asked(HOUR, PONG_SOON), watch.answered()), (1, 1));
     }
 
     #[test]

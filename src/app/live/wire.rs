@@ -95,6 +95,16 @@ pub struct Page {
     pub here: Option<Presence>,
 }
 
+impl Page {
+    /// The messages of `user` on it.
+    pub fn messages_of(&self, user: &str) -> Vec<Uuid> {
+        let by_user = |event: &Event| {
+            if let Event::Message(message) = event { (message.by.user == user).then_some(message.id) } else { None }
+        };
+        self.events.iter().filter_map(by_user).collect()
+    }
+}
+
 /// The room and place in its log, for an event that has one, also where this build does not know the event.
 pub fn place(json: &impl Json) -> Option<(Slug, Seq)> {
     Some((json.parsed("room")?, seq(json, "seq")?))
