@@ -3,7 +3,7 @@
 
 import { INSECURE_HOST } from '../support/browser';
 import type { Line } from '../support/line';
-import { tap } from '../support/socket';
+import { type Tapped, tap } from '../support/socket';
 import { NO_SERVER, type Person, type Room, alive, expect, test } from '../support/world';
 
 // Browsers have locks for pages that came over a secure connection (or from this machine), and none for others.
@@ -18,6 +18,16 @@ async function sayByTurns(texts: string[], ...tabs: [Room, ...Room[]]): Promise<
     await (tabs[i % tabs.length] ?? tabs[0]).say(text);
     for (const tab of tabs) await expect(tab.saying(text)).toHaveCount(1);
   }
+}
+
+/** Two tabs of one person, in `room` and in `beside`; what the server says to the second passes `down`, and has welcomed it. */
+async function twoTabs(ada: Person, room: string, down: NonNullable<Tapped['down']>, beside = room) {
+  const first = await ada.enter(room);
+  const page = await ada.context.newPage();
+  const { welcomes } = await tap(page, { down });
+  const second = await ada.enter(beside, page);
+  await expect.poll(welcomes).toBe(1);
+  return { first, second, welcomes };
 }
 
 test.beforeEach(({ guard }) => guard.allow(NO_SERVER));
@@ -145,12 +155,9 @@ for (const { way, locks, from } of WAYS) {
 test('what one tab has sent stays on the screen of another that has not been told of it', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');
-  const first = await ada.enter(tea);
-  const page = await ada.context.newPage();
   // Nothing of what the server says gets through to the second tab, also on a new line, until it is let go.
   let held: Array<() => void> | undefined;
-  await tap(page, { down: (events, _socket, later) => (held ? void held.push(() => later(events)) : events) });
-  const second = await ada.enter(tea, page);
+  const { first, second } = await twoTabs(ada, tea, (events, _socket, later) => (held ? void held.push(() => later(events)) : events));
   await second.say('said in the second tab');
   for (const room of [first, second]) await room.hasLast('said in the second tab');
 
@@ -169,20 +176,15 @@ test('what one tab has sent stays on the screen of another that has not been tol
 test('what one tab has sent stays on the screen of another until the server has answered it', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');
-  const first = await ada.enter(tea);
-  const page = await ada.context.newPage();
   // On its way to the second tab the message is lost, and the answer held up.
   let deaf = false;
   let answer: (() => void) | undefined;
-  await tap(page, {
-    down: (events, _socket, later) => {
-      if (deaf && events.includes('"type":"message"')) return undefined;
-      if (!deaf || !events.includes('"type":"pong"')) return events;
-      answer = () => later(events);
-      return undefined;
-    },
+  const { first, second } = await twoTabs(ada, tea, (events, _socket, later) => {
+    if (deaf && events.includes('"type":"message"')) return undefined;
+    if (!deaf || !events.includes('"type":"pong"')) return events;
+    answer = () => later(events);
+    return undefined;
   });
-  const second = await ada.enter(tea, page);
   await second.say('heard by both');
   for (const room of [first, second]) await room.hasLast('heard by both');
 
@@ -203,16 +205,12 @@ test('what one tab has sent is there once in another that turns to its room with
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');
   const milk = await ada.makeRoom('Milk');
-  const first = await ada.enter(tea);
-  const page = await ada.context.newPage();
   let dead = false;
-  const tapped = await tap(page, { down: (events) => (dead ? undefined : events) });
-  const second = await ada.enter(milk, page);
-  await expect.poll(tapped.welcomes).toBe(1);
+  const { first, second } = await twoTabs(ada, tea, (events) => (dead ? undefined : events), milk);
   dead = true;
   await first.say('said in the first tab');
   await first.hasLast('said in the first tab');
-  await page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`).click();
+  await second.page.getByRole('list', { name: 'Your rooms' }).locator(`a[href="/room/${tea}"]`).click();
   await expect(second.saying('said in the first tab')).toHaveCount(1);
   await expect(second.waiting).toHaveCount(0);
   expect(await second.texts()).toEqual(['said in the first tab']);
@@ -221,16 +219,12 @@ test('what one tab has sent is there once in another that turns to its room with
 test('a tab that is not told of what another one has sent finds out that its line is dead', async ({ person }) => {
   const ada = await person('ada');
   const tea = await ada.makeRoom('Tea');
-  const first = await ada.enter(tea);
-  const page = await ada.context.newPage();
   let dead = false;
-  const tapped = await tap(page, { down: (events, socket) => (dead && socket === 1 ? undefined : events) });
-  const second = await ada.enter(tea, page);
-  await expect.poll(tapped.welcomes).toBe(1);
+  const { first, second, welcomes } = await twoTabs(ada, tea, (events, socket) => (dead && socket === 1 ? undefined : events));
   dead = true;
   await first.say('said on a good line');
   // By itself it would ask its server after 25 seconds, and wait for 10.
-  await expect.poll(tapped.welcomes, { timeout: 20_000 }).toBe(2);
+  await expect.poll(welcomes, { timeout: 20_000 }).toBe(2);
   await second.hasLast('said on a good line');
   expect(await second.texts()).toEqual(['said on a good line']);
 });
